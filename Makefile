@@ -1,0 +1,75 @@
+# Two commands, each enough on a fresh machine with python3.11 and make:
+#   make run    the service on 127.0.0.1:8000, in an environment without torch
+#   make test   every test, in an environment with torch
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+export UV_PYTHON ?= $(shell command -v $(PYTHON))
+export UV_PYTHON_DOWNLOADS ?= never
+
+# uv is brought along in a private environment when the machine has none.
+UV := $(shell command -v uv || echo $(CURDIR)/.uv/bin/uv)
+
+# Where pip is told of a CPU build of torch (PIP_FIND_LINKS), that one is used: the registry's build for Linux is the
+# CUDA one, with several gigabytes of libraries that a machine without a GPU has no use for.
+TORCH_CPU := $(firstword $(foreach links,$(PIP_FIND_LINKS),$(wildcard $(links)/torch-2.13.*+cpu-cp311-*x86_64.whl)))
+
+SERVE := .venv-serve/.ready
+DEV := .venv/.ready
+TRAIN_GROUPS := --group cpu --group train --group dev
+
+.PHONY: help run test check format bench serve-test lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(SERVE) ## the service on SIGNDEX_HOST:SIGNDEX_PORT (127.0.0.1:8000)
+	.venv-serve/bin/python -m app serve
+
+test: $(DEV) $(SERVE) ## every test
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
+	.venv-serve/bin/python -m tests.serving
+
+check: $(DEV) ## lock file, format, lint, types, import direction
+	$(UV) lock --check --quiet
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: $(DEV) ## rewrite what ruff can mend
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs/benchmarks
+	.venv/bin/python -m model.bench --write docs/benchmarks/encoder.md
+
+lock: $(UV) ## renew uv.lock after a change of pyproject.toml
+	$(UV) lock
+
+clean: ## remove the environments and caches (never the data folder)
+	rm -rf .venv .venv-serve .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(CURDIR)/.uv/bin/uv:
+	$(UV_PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet uv
+
+$(SERVE): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --locked --quiet
+	touch $@
+
+$(DEV): pyproject.toml uv.lock | $(UV)
+ifeq ($(TORCH_CPU),)
+	$(UV) sync --locked --quiet $(TRAIN_GROUPS)
+else
+	$(UV) venv --quiet --allow-existing .venv
+	$(UV) export --locked --quiet --no-hashes $(TRAIN_GROUPS) | grep -vE '^(torch|nvidia-|cuda-|triton)' > .venv/requirements.txt
+	echo "torch @ file://$(TORCH_CPU)" >> .venv/requirements.txt
+	$(UV) pip sync --quiet --python .venv/bin/python .venv/requirements.txt
+endif
+	touch $@

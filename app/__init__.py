@@ -1,0 +1,1 @@
+"""The service: HTTP routes and command line over model and index."""

@@ -1,0 +1,1 @@
+"""Video, windows, the SignRep encoder and its ONNX file: from video bytes to a clip vector."""

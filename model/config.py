@@ -1,0 +1,124 @@
+"""The geometry of a SignRep encoder, as plain data: constructor arguments, JSON in checkpoints and in encoder files."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Geometry of a Hiera video transformer with SignRep's heads. The defaults are the published network.
+
+    Axes of every triple are time, height, width. Sizes are pixels for the image and the patch embedding, tokens for the
+    mask units.
+    """
+
+    num_frames: int = 16
+    """Frames in a window."""
+    image_size: int = 224
+    """Height and width of a frame, pixels."""
+    patch_kernel: Triple = (3, 7, 7)
+    patch_stride: Triple = (2, 4, 4)
+    patch_padding: Triple = (1, 3, 3)
+    embed_dim: int = 96
+    """Channels of the first stage."""
+    num_heads: int = 1
+    """Attention heads of the first stage."""
+    stages: tuple[int, ...] = (2, 3, 16, 3)
+    """Blocks per stage. Channels and heads double from one stage to the next."""
+    mask_unit: Triple = (1, 8, 8)
+    """Tokens of the first stage that are kept, dropped and (early on) attended to together."""
+    q_stride: Triple = (1, 2, 2)
+    """Pooling between stages."""
+    q_pool: int = 2
+    """How many stage transitions pool; the later ones only widen the channels. 2 is the layout of Hiera's MAE."""
+    local_stages: tuple[bool, ...] = (True, True, False, False)
+    """Per stage: attention within a mask unit (True) or over all tokens (False)."""
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.1
+    """Stochastic depth of the last block while training; earlier blocks get linearly less."""
+    activity_hidden: int = 128
+    """Hidden units of the activity head."""
+
+    def __post_init__(self) -> None:
+        """Refuse geometries that do not divide.
+
+        Raises:
+            ValueError: a window does not divide into patches, or patches not into mask units.
+        """
+        for axis, pixels, stride, unit in zip(
+            ("frames", "rows", "columns"), self.window_size, self.patch_stride, self.mask_unit, strict=True
+        ):
+            if pixels % (stride * unit):
+                raise ValueError(f"{pixels} {axis} of a window do not divide into mask units of {stride * unit}")
+        if len(self.stages) != len(self.local_stages):
+            raise ValueError(f"{len(self.stages)} stages but {len(self.local_stages)} entries in local_stages")
+        if not 0 <= self.q_pool < len(self.stages):
+            raise ValueError(f"q_pool is {self.q_pool}; {len(self.stages)} stages have {len(self.stages) - 1} transitions")
+        for unit, stride in zip(self.mask_unit, self.q_stride, strict=True):
+            if unit % stride**self.q_pool:
+                raise ValueError(f"a mask unit of {self.mask_unit} can't be pooled {self.q_pool} times by {self.q_stride}")
+
+    @property
+    def window_size(self) -> Triple:
+        """Frames, rows and columns of a window."""
+        return (self.num_frames, self.image_size, self.image_size)
+
+    @property
+    def token_grid(self) -> Triple:
+        """Tokens of the first stage along time, height, width."""
+        t, h, w = (size // stride for size, stride in zip(self.window_size, self.patch_stride, strict=True))
+        return (t, h, w)
+
+    @property
+    def unit_grid(self) -> Triple:
+        """Mask units along time, height, width; they are numbered row-major over this grid."""
+        t, h, w = (tokens // unit for tokens, unit in zip(self.token_grid, self.mask_unit, strict=True))
+        return (t, h, w)
+
+    @property
+    def num_units(self) -> int:
+        """Mask units of a window."""
+        t, h, w = self.unit_grid
+        return t * h * w
+
+    @property
+    def dim(self) -> int:
+        """Channels of the last stage, which is also the size of an embedding."""
+        return self.embed_dim * int(2 ** (len(self.stages) - 1))
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON-ready data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "EncoderConfig":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: unknown fields, or values that do not make a geometry.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown encoder fields {unknown}; known are {sorted(known)}")
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+
+
+def base() -> EncoderConfig:
+    """The published SignRep: Hiera-Base, 224 pixels, 768 channels, 51.5 M parameters."""
+    return EncoderConfig()
+
+
+def small() -> EncoderConfig:
+    """A laptop's encoder: half the channels, half the depth, 384-dimensional embeddings."""
+    return EncoderConfig(embed_dim=48, stages=(1, 2, 7, 2))
+
+
+def tiny() -> EncoderConfig:
+    """For tests and first tries: 128 pixels, 192-dimensional embeddings, under 1 M parameters."""
+    return EncoderConfig(image_size=128, embed_dim=24, stages=(1, 2, 3, 1))
+
+
+PRESETS = {"base": base, "small": small, "tiny": tiny}

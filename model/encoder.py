@@ -1,0 +1,62 @@
+"""The seam between everything that needs embeddings and whatever computes them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.config import EncoderConfig
+
+Floats = NDArray[np.float32]
+Frames = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What an encoder file says about itself."""
+
+    encoder_id: str
+    """First 12 hex digits of the sha256 of the file: vectors of different ids never mix."""
+    config: EncoderConfig
+    fps: float
+    """Frames per second at which videos are sampled for this encoder."""
+    stride_frames: int
+    """Frames between window starts that the encoder was meant for."""
+    provenance: str
+    """Where the weights come from, in words."""
+    licence: str
+    trained: bool
+    """False for random weights: answers then carry a warning."""
+    precision: str
+    """`fp32` or `fp16`."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What an encoder gives for N windows."""
+
+    embedding: Floats
+    """[N, D], not normalised."""
+    activity: Floats
+    """[N, 2] in [0, 1]: probability that the left, right hand is signing."""
+
+
+class Encoder(Protocol):
+    """Turns windows into embeddings. `OnnxEncoder` is the real one."""
+
+    @property
+    def info(self) -> EncoderInfo:
+        """What this encoder is."""
+        ...
+
+    def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
+        """Encode windows.
+
+        Args:
+            windows: [N, T, H, W, 3] uint8 RGB, N >= 1.
+            visible: [N, K] numbers of the mask units to look at; None for all.
+        """
+        ...

@@ -1,0 +1,70 @@
+"""What can go wrong between a video file and its vector.
+
+    ModelError
+    ├── VideoError                  the video someone handed in
+    │   ├── NotAVideoError          empty, not a video, without a picture track, or of a format that is not opened
+    │   ├── VideoTooLargeError      more bytes or more pixels than allowed
+    │   ├── VideoTooLongError       more seconds than allowed
+    │   ├── VideoTooShortError      no frame in the stretch that was asked for
+    │   └── VideoBrokenError        starts as a video, then can't be decoded
+    ├── EncoderFileError            the ONNX file
+    │   ├── EncoderContractError    not the inputs, outputs or metadata of an encoder
+    │   └── ProviderError           the device that was asked for can't be had
+    ├── CheckpointError             a training checkpoint that can't be loaded: which tensors, and why
+    ├── ExportError                 the written ONNX file disagrees with the network it came from
+    └── FetchError                  a download that did not arrive whole
+
+A message says what was seen, what is allowed and what to do. None of them knows of HTTP.
+"""
+
+
+class ModelError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class VideoError(ModelError):
+    """The video can't be used."""
+
+
+class NotAVideoError(VideoError):
+    """There is no video in these bytes."""
+
+
+class VideoTooLargeError(VideoError):
+    """The file has too many bytes, or its frames too many pixels."""
+
+
+class VideoTooLongError(VideoError):
+    """The video, or the stretch asked for, lasts too long."""
+
+
+class VideoTooShortError(VideoError):
+    """The stretch asked for holds no frame."""
+
+
+class VideoBrokenError(VideoError):
+    """The video starts well and then can't be decoded."""
+
+
+class EncoderFileError(ModelError):
+    """The encoder file can't be used."""
+
+
+class EncoderContractError(EncoderFileError):
+    """The ONNX file has other inputs, outputs or metadata than an encoder has."""
+
+
+class ProviderError(EncoderFileError):
+    """The execution provider that was asked for is not to be had."""
+
+
+class CheckpointError(ModelError):
+    """The checkpoint does not fit the network, or needs code to be run in order to load."""
+
+
+class ExportError(ModelError):
+    """The exported file does not compute what the network computes."""
+
+
+class FetchError(ModelError):
+    """A download failed or is not what was expected."""

@@ -1,0 +1,1 @@
+"""Pretraining, evaluation and the synthetic signer."""
