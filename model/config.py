@@ -56,10 +56,14 @@ class EncoderConfig:
         if len(self.stages) != len(self.local_stages):
             raise ValueError(f"{len(self.stages)} stages but {len(self.local_stages)} entries in local_stages")
         if not 0 <= self.q_pool < len(self.stages):
-            raise ValueError(f"q_pool is {self.q_pool}; {len(self.stages)} stages have {len(self.stages) - 1} transitions")
+            raise ValueError(
+                f"q_pool is {self.q_pool}; {len(self.stages)} stages have {len(self.stages) - 1} transitions"
+            )
         for unit, stride in zip(self.mask_unit, self.q_stride, strict=True):
             if unit % stride**self.q_pool:
-                raise ValueError(f"a mask unit of {self.mask_unit} can't be pooled {self.q_pool} times by {self.q_stride}")
+                raise ValueError(
+                    f"a mask unit of {self.mask_unit} can't be pooled {self.q_pool} times by {self.q_stride}"
+                )
 
     @property
     def window_size(self) -> Triple:
@@ -103,7 +107,8 @@ class EncoderConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
             raise ValueError(f"unknown encoder fields {unknown}; known are {sorted(known)}")
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return cls(**values)
 
 
 def base() -> EncoderConfig:

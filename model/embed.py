@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from model.encoder import Encoder, Flags, Floats
 from model.video import VideoFacts, VideoLimits, VideoSource
 
+DEFAULT_LIMITS = VideoLimits()
+
 
 @dataclass(frozen=True)
 class ClipEmbedding:
@@ -28,7 +30,9 @@ class ClipEmbedding:
 class Embedder:
     """Embeds clips with one encoder. Safe to share between threads."""
 
-    def __init__(self, encoder: Encoder, *, stride_frames: int | None = None, limits: VideoLimits = VideoLimits()) -> None:
+    def __init__(
+        self, encoder: Encoder, *, stride_frames: int | None = None, limits: VideoLimits = DEFAULT_LIMITS
+    ) -> None:
         self.encoder = encoder
 
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
