@@ -1,0 +1,17 @@
+"""What every test can ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared clips folder's parent: clips/, bodies/, parity/ lie below it."""
+    folder = (ROOT / os.environ.get("SIGNDEX_SHARED", "../shared")).resolve()
+    if not (folder / "clips").is_dir():
+        pytest.skip(f"the shared clips folder is not at {folder}; set SIGNDEX_SHARED to run the tests on real clips")
+    return folder
