@@ -22,7 +22,7 @@ from model.windows import Window, slide, window_starts
 
 DEFAULT_LIMITS = VideoLimits()
 
-STILL = 1.5
+STILL = 3.0
 """Windows whose most restless block varies by less, grey levels, are not encoded: docs/decisions/motion-gate.md."""
 
 UNTRAINED = "the encoder is untrained: the order of the hits means little"
