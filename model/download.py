@@ -34,6 +34,8 @@ class Asset:
 
     name: str
     """File name in the downloads folder."""
+    origin: str
+    """Who published it where, in words."""
     url: str
     num_bytes: int
     sha256: str

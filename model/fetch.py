@@ -44,6 +44,7 @@ from model.errors import FetchError, ModelError
 
 SIGNREP = Asset(
     name="signrep-v0.0.1.pt",
+    origin="SignRep, release v0.0.1 of github.com/ryanwongsa/SignRep",
     url="https://github.com/ryanwongsa/SignRep/releases/download/v0.0.1/ckpt.pt",
     num_bytes=222_676_746,
     sha256="f8be8ca44aec4d7066175dccc681338f376ec86de6ba72bc79223a6bbd3c766b",
@@ -166,7 +167,7 @@ def load_export(order: Order) -> Converter:
         ) from error
 
     def convert(checkpoint: Path, out: Path) -> None:
-        provenance = f"{order.asset.url} sha256 {order.asset.sha256}"
+        provenance = f"{order.asset.origin}, checkpoint sha256 {order.asset.sha256}"
         export_checkpoint(
             checkpoint, out, precision=order.precision, provenance=provenance, licence=order.asset.licence
         )
@@ -278,8 +279,8 @@ def run(order: Order, load_converter: Callable[[Order], Converter] = load_export
 
 def _licence_notice(order: Order) -> str:
     return (
-        f"{order.encoder}: the weights from {order.asset.url} are licensed {order.asset.licence} "
-        f"({order.asset.licence_url}); so is the encoder made from them"
+        f"{order.asset.origin}: these weights are licensed {order.asset.licence} ({order.asset.licence_url}), "
+        "and so is the encoder made from them"
     )
 
 

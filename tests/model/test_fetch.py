@@ -59,7 +59,7 @@ def listener():
 
 def published(url, content=CONTENT):
     digest = hashlib.sha256(content).hexdigest()
-    return Asset("file.pt", url, len(content), digest, "CC BY-NC-SA 4.0", "https://example.org/licence")
+    return Asset("file.pt", "A publisher", url, len(content), digest, "CC BY-NC-SA 4.0", "https://example.org/licence")
 
 
 def plain_convert(checkpoint, out):
@@ -508,7 +508,7 @@ def test_json_is_one_object_on_standard_output_and_the_rest_on_standard_error(tm
     assert answer["converted"] is True
     assert answer["licence"] == "CC BY-NC-SA 4.0"
     assert "exporters print" in err
-    assert err.count("are licensed CC BY-NC-SA 4.0 (https://example.org/licence)") == 2
+    assert err.count("A publisher: these weights are licensed CC BY-NC-SA 4.0 (https://example.org/licence)") == 2
     assert "200.0/200.0 kB" in err
 
 
@@ -533,8 +533,8 @@ from pathlib import Path
 from model.download import Asset
 from model.fetch import Order, run
 
-name, url, num_bytes, sha256, licence, licence_url, data = sys.argv[1:]
-asset = Asset(name, url, int(num_bytes), sha256, licence, licence_url)
+name, origin, url, num_bytes, sha256, licence, licence_url, data = sys.argv[1:]
+asset = Asset(name, origin, url, int(num_bytes), sha256, licence, licence_url)
 sys.exit(run(Order("signrep", asset, Path(data)), lambda order: shutil.copyfile, as_json=True))
 """
 
