@@ -49,7 +49,7 @@ class Patience:
     """How long a server that does not answer is asked again."""
 
     attempts: int = 5
-    """Attempts in a row that bring no byte before it is given up."""
+    """Attempts in a row that bring nothing new before it is given up."""
     first_wait_s: float = 1.0
     """Pause after the first failure; it doubles with each further one."""
     timeout_s: float = 30.0
@@ -227,21 +227,22 @@ def _only_download_in(folder: Path) -> Iterator[None]:
 
 
 def _complete(part: Path, asset: Asset, listener: Listener, patience: Patience) -> None:
-    """Ask for what is missing until it is there. An attempt that brought something starts the count of failures anew.
+    """Ask for what is missing until it is there. Getting further than ever starts the count of failures anew.
 
     Raises:
         FetchError: the server refuses, or too many attempts in a row brought nothing.
     """
-    failures = 0
+    failures, furthest = 0, num_bytes_of(part)
     # Bytes are counted and resumed as stored, so the server must not compress them on the way.
     with httpx.Client(
         follow_redirects=True, timeout=patience.timeout_s, headers={"Accept-Encoding": "identity"}
     ) as client:
-        while (done := num_bytes_of(part)) != asset.num_bytes:
+        while num_bytes_of(part) != asset.num_bytes:
             try:
                 _receive(client, asset, part, listener)
             except (_TransientError, *UNREACHABLE) as error:
-                failures = 1 if num_bytes_of(part) > done else failures + 1
+                failures = 1 if num_bytes_of(part) > furthest else failures + 1
+                furthest = max(furthest, num_bytes_of(part))
                 if failures >= patience.attempts:
                     raise _given_up(error, failures, part, asset) from error
                 wait_s = patience.first_wait_s * 2.0 ** (failures - 1)

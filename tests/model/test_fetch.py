@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,7 @@ def test_a_file_arrives_whole_and_alone(tmp_path, files, asset, listener):
     assert listener.progress[0] == 0
     assert listener.progress[-1] == len(CONTENT)
     assert listener.progress == sorted(listener.progress)
+    assert files.asked[0]["accept-encoding"] == "identity"
 
 
 def test_redirects_are_followed_also_when_resuming(tmp_path, files, listener):
@@ -211,6 +213,13 @@ def test_a_server_that_stays_broken_is_given_up_and_the_part_kept(tmp_path, file
     assert not (tmp_path / "file.pt").exists()
 
 
+def test_a_server_that_always_cuts_and_can_not_resume_is_given_up(tmp_path, files, asset, listener):
+    files.content_range, files.cuts = "bytes 0-199999/200000", [70_000] * 30
+    with pytest.raises(FetchError, match="in 3 attempts"):
+        download(asset, tmp_path, listener, patience=IMPATIENT)
+    assert len(files.asked) < 6
+
+
 def test_a_silent_server_is_given_up(tmp_path, files, asset, listener):
     files.hold_after = 0
     with pytest.raises(FetchError, match=r"in 2 attempts: .*(timed out|Timeout)"):
@@ -289,6 +298,14 @@ def test_a_file_damaged_on_the_disk_is_downloaded_again(tmp_path, files, asset, 
     (tmp_path / "file.pt").write_bytes(bytes(reversed(CONTENT)))
     assert download(asset, tmp_path, listener, patience=IMPATIENT).read_bytes() == CONTENT
     assert "damaged" in listener.notes[0]
+
+
+def test_a_file_damaged_on_the_disk_does_not_stay_when_the_download_fails(tmp_path, files, asset, listener):
+    (tmp_path / "file.pt").write_bytes(bytes(reversed(CONTENT)))
+    files.statuses = [404]
+    with pytest.raises(FetchError):
+        download(asset, tmp_path, listener, patience=IMPATIENT)
+    assert names(tmp_path) == []
 
 
 def test_a_disk_too_small_is_refused_before_anything_is_asked(tmp_path, files, asset, listener):
@@ -414,6 +431,21 @@ def test_another_precision_is_converted_but_not_downloaded_again(tmp_path, files
     assert fetched.converted
     assert fetched.receipt.precision == "fp16"
     assert len(files.asked) == 1
+
+
+def test_a_newer_checkpoint_is_fetched_over_an_older_one(tmp_path, files, asset, listener):
+    fetch(order_of(asset, tmp_path), converter_of(plain_convert), listener)
+    files.content = CONTENT[::-1]
+    newer = dataclasses.replace(published(files.url, files.content), name="newer.pt")
+    assert fetch(order_of(newer, tmp_path), converter_of(plain_convert), listener).converted
+    assert (tmp_path / "encoders" / "signrep.onnx").read_bytes() == b"encoder of " + files.content
+
+
+def test_the_room_for_the_encoder_is_asked_for_before_the_download(tmp_path, files, asset, listener):
+    roomy = dataclasses.replace(asset, num_bytes=shutil.disk_usage(tmp_path).free * 3 // 4)
+    with pytest.raises(FetchError, match="are needed"):
+        fetch(order_of(roomy, tmp_path), converter_of(plain_convert), listener)
+    assert files.asked == []
 
 
 def test_a_failed_conversion_keeps_the_checkpoint_and_no_encoder(tmp_path, files, asset, listener):
