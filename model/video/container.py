@@ -83,8 +83,7 @@ class VideoReader:
     """An open video: checked against the limits, its pictures in display order.
 
     Attributes:
-        declared_s: the duration the file declares, None where it does not.
-        declared_exactly: it is that of the picture track, not merely of the longest track.
+        declared_exactly: the declared duration is that of the picture track, not merely of the longest track.
         num_decoded: pictures decoded so far.
         num_bad_packets: packets so far that did not decode.
         broke_off: the file ended in the middle of something.
@@ -105,7 +104,8 @@ class VideoReader:
         self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
         self._stream.codec_context.thread_count = threads
         self._stream.thread_type = "FRAME" if threads > 1 else "NONE"
-        self.declared_s, self.declared_exactly = _declared_duration(self._container, self._stream)
+        self._declared_s, self.declared_exactly = _declared_duration(self._container, self._stream)
+        self._begins_s = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         self.num_decoded = 0
         self.num_bad_packets = 0
         self.broke_off = False
@@ -126,6 +126,16 @@ class VideoReader:
     def sample_aspect(self) -> float:
         """Width of a coded pixel over its height."""
         return float(self._stream.sample_aspect_ratio or 1)
+
+    @property
+    def declared_s(self) -> float | None:
+        """The duration the file declares, None where it does not.
+
+        Matroska's counts from its clock's zero. Where its pictures begin may be known only once the first was read.
+        """
+        if self._declared_s is None or not self.format_name.startswith("matroska"):
+            return self._declared_s
+        return self._declared_s - self._begins_s
 
     def close(self) -> None:
         """Close what was opened here; a file object that was handed in stays open."""
@@ -179,7 +189,7 @@ class VideoReader:
         for picture in self._decoded(damage):
             file_s = _seconds(picture)
             if origin_s is None:
-                origin_s = file_s or 0.0
+                origin_s = self._begins_s = file_s or 0.0
             now_s = clock.tick(None if file_s is None else file_s - origin_s)
             if waiting:
                 yield self._shown(waiting, now_s, damage.from_s - origin_s)
