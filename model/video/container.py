@@ -92,18 +92,14 @@ class VideoReader:
 
     def __init__(self, source: VideoSource, limits: VideoLimits, threads: int = 1) -> None:
         self._limits = limits
+        self._threads = threads
         self._file, self._owned = _open_file(source)
         try:
             _check_bytes(self._file, limits)
-            self._container = _open_container(self._file, limits)
-            self._stream = _picture_stream(self._container)
-            _check_pixels(self._stream, limits)
+            self._open()
         except BaseException:
             self.close()
             raise
-        self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        self._stream.codec_context.thread_count = threads
-        self._stream.thread_type = "FRAME" if threads > 1 else "NONE"
         self._declared_s, self.declared_exactly = _declared_duration(self._container, self._stream)
         self._begins_s = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         self.num_decoded = 0
@@ -111,6 +107,19 @@ class VideoReader:
         self.broke_off = False
         self.until_s = 0.0
         self._max_pictures = 0
+
+    def _open(self) -> None:
+        self._container = _open_container(self._file, self._limits)
+        self._stream = _picture_stream(self._container)
+        _check_pixels(self._stream, self._limits)
+        self._stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
+        self._stream.codec_context.thread_count = self._threads
+        self._stream.thread_type = "FRAME" if self._threads > 1 else "NONE"
+
+    def _reopen(self) -> None:
+        """Begin again: a demuxer whose seek went wrong may not find back to the beginning either."""
+        self._container.close()
+        self._open()
 
     @property
     def format_name(self) -> str:
@@ -158,7 +167,7 @@ class VideoReader:
             if first is not None and first.start_s <= start_s:
                 timed = itertools.chain([first], timed)
             else:
-                self._rewind()
+                self._reopen()
                 timed = self._timed(None)
         return (shown for shown in timed if shown.end_s > start_s)
 
@@ -174,12 +183,9 @@ class VideoReader:
         try:
             self._container.seek(first + round((start_s - SEEK_MARGIN_S) / tick), stream=self._stream)
         except av.FFmpegError:
-            self._rewind()
+            self._reopen()
             return None
         return float(first * tick)
-
-    def _rewind(self) -> None:
-        self._container.seek(self._stream.start_time or 0, stream=self._stream)
 
     def _timed(self, origin_s: float | None) -> Iterator[TimedPicture]:
         """Decoded pictures with their time on display; where `origin_s` is None the first one starts at 0."""
@@ -269,7 +275,6 @@ def _open_file(source: VideoSource) -> tuple[BinaryIO, bool]:
 
 def _check_bytes(file: BinaryIO, limits: VideoLimits) -> None:
     num_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
     if num_bytes == 0:
         raise NotAVideoError("the file is empty (0 bytes): record or upload it again")
     if num_bytes > limits.max_bytes:
@@ -281,6 +286,7 @@ def _check_bytes(file: BinaryIO, limits: VideoLimits) -> None:
 
 def _open_container(file: BinaryIO, limits: VideoLimits) -> InputContainer:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "max_pixels": str(limits.max_pixels)}
+    file.seek(0)
     head = file.read(16)
     file.seek(0)
     try:

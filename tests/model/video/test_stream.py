@@ -338,6 +338,13 @@ def test_a_stretch_beside_the_damage_needs_no_warning(streamable):
     assert stream.warnings == ()
 
 
+def test_a_stretch_of_a_recording_without_any_usable_key_picture_is_refused():
+    file = clip(numbered(80), codec="libvpx", container="webm", container_options={"live": "1"})
+    start_code = b"\x9d\x01\x2a"
+    with pytest.raises(VideoBrokenError, match="not one picture could be decoded"):
+        read(io.BytesIO(file.getvalue().replace(start_code, bytes(3))), start_s=1.7)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     spots=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=40)), min_size=1, max_size=6),
