@@ -83,8 +83,7 @@ class VideoReader:
     """An open video: checked against the limits, its pictures in display order.
 
     Attributes:
-        declared_s: the duration the file declares, None where it does not.
-        declared_exactly: it is that of the picture track, not merely of the longest track.
+        declared_exactly: the declared duration is that of the picture track, not merely of the longest track.
         num_decoded: pictures decoded so far.
         num_bad_packets: packets so far that did not decode.
         broke_off: the file ended in the middle of something.
@@ -93,24 +92,34 @@ class VideoReader:
 
     def __init__(self, source: VideoSource, limits: VideoLimits, threads: int = 1) -> None:
         self._limits = limits
+        self._threads = threads
         self._file, self._owned = _open_file(source)
         try:
             _check_bytes(self._file, limits)
-            self._container = _open_container(self._file, limits)
-            self._stream = _picture_stream(self._container)
-            _check_pixels(self._stream, limits)
+            self._open()
         except BaseException:
             self.close()
             raise
-        self._stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
-        self._stream.codec_context.thread_count = threads
-        self._stream.thread_type = "FRAME" if threads > 1 else "NONE"
-        self.declared_s, self.declared_exactly = _declared_duration(self._container, self._stream)
+        self._declared_s, self.declared_exactly = _declared_duration(self._container, self._stream)
+        self._begins_s = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         self.num_decoded = 0
         self.num_bad_packets = 0
         self.broke_off = False
         self.until_s = 0.0
         self._max_pictures = 0
+
+    def _open(self) -> None:
+        self._container = _open_container(self._file, self._limits)
+        self._stream = _picture_stream(self._container)
+        _check_pixels(self._stream, self._limits)
+        self._stream.codec_context.options = {"max_pixels": str(self._limits.max_pixels)}
+        self._stream.codec_context.thread_count = self._threads
+        self._stream.thread_type = "FRAME" if self._threads > 1 else "NONE"
+
+    def _reopen(self) -> None:
+        """Begin again: a demuxer whose seek went wrong may not find back to the beginning either."""
+        self._container.close()
+        self._open()
 
     @property
     def format_name(self) -> str:
@@ -126,6 +135,16 @@ class VideoReader:
     def sample_aspect(self) -> float:
         """Width of a coded pixel over its height."""
         return float(self._stream.sample_aspect_ratio or 1)
+
+    @property
+    def declared_s(self) -> float | None:
+        """The duration the file declares, None where it does not.
+
+        Matroska's counts from its clock's zero. Where its pictures begin may be known only once the first was read.
+        """
+        if self._declared_s is None or not self.format_name.startswith("matroska"):
+            return self._declared_s
+        return self._declared_s - self._begins_s
 
     def close(self) -> None:
         """Close what was opened here; a file object that was handed in stays open."""
@@ -148,7 +167,7 @@ class VideoReader:
             if first is not None and first.start_s <= start_s:
                 timed = itertools.chain([first], timed)
             else:
-                self._rewind()
+                self._reopen()
                 timed = self._timed(None)
         return (shown for shown in timed if shown.end_s > start_s)
 
@@ -164,12 +183,9 @@ class VideoReader:
         try:
             self._container.seek(first + round((start_s - SEEK_MARGIN_S) / tick), stream=self._stream)
         except av.FFmpegError:
-            self._rewind()
+            self._reopen()
             return None
         return float(first * tick)
-
-    def _rewind(self) -> None:
-        self._container.seek(self._stream.start_time or 0, stream=self._stream)
 
     def _timed(self, origin_s: float | None) -> Iterator[TimedPicture]:
         """Decoded pictures with their time on display; where `origin_s` is None the first one starts at 0."""
@@ -179,7 +195,7 @@ class VideoReader:
         for picture in self._decoded(damage):
             file_s = _seconds(picture)
             if origin_s is None:
-                origin_s = file_s or 0.0
+                origin_s = self._begins_s = file_s or 0.0
             now_s = clock.tick(None if file_s is None else file_s - origin_s)
             if waiting:
                 yield self._shown(waiting, now_s, damage.from_s - origin_s)
@@ -259,7 +275,6 @@ def _open_file(source: VideoSource) -> tuple[BinaryIO, bool]:
 
 def _check_bytes(file: BinaryIO, limits: VideoLimits) -> None:
     num_bytes = file.seek(0, os.SEEK_END)
-    file.seek(0)
     if num_bytes == 0:
         raise NotAVideoError("the file is empty (0 bytes): record or upload it again")
     if num_bytes > limits.max_bytes:
@@ -271,6 +286,7 @@ def _check_bytes(file: BinaryIO, limits: VideoLimits) -> None:
 
 def _open_container(file: BinaryIO, limits: VideoLimits) -> InputContainer:
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "none", "max_pixels": str(limits.max_pixels)}
+    file.seek(0)
     head = file.read(16)
     file.seek(0)
     try:

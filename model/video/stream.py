@@ -20,7 +20,7 @@ LOOKAHEAD_S = 10.0
 """The crop is decided from the movement in this much of the beginning: most signs whole."""
 LOOKAHEAD_BYTES = 64 * 2**20
 """What the look-ahead may hold of reduced frames; for odd shapes it is shortened."""
-TIME_TOLERANCE_S = 0.001
+TIME_TOLERANCE_S = 0.0006
 """Containers round times, WebM to milliseconds: a picture that starts this much later still counts as on display."""
 MAX_DAMAGED_SHARE = 0.5
 """A stretch with more of it lost or damaged is refused; with less it is used, with a warning."""
