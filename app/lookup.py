@@ -41,8 +41,6 @@ class Lookup:
     snapshot_id: str
     clip: ClipEmbedding
     hits: tuple[Hit, ...]
-    warnings: tuple[str, ...]
-    """Sentences for whoever sent the video."""
     decode_s: float
     """Seconds to read the video and cut its windows."""
     encode_s: float
@@ -98,15 +96,7 @@ def look_up(
         snapshot_id=dictionary.snapshot_id,
         clip=clip,
         hits=hits,
-        warnings=(*clip.warnings, *encoder_warnings(encoder.info)),
         decode_s=embedded - began - timed.seconds,
         encode_s=timed.seconds,
         search_s=time.perf_counter() - embedded,
     )
-
-
-def encoder_warnings(info: EncoderInfo) -> tuple[str, ...]:
-    """What every user of this encoder should know."""
-    if info.trained:
-        return ()
-    return (f"encoder {info.encoder_id} is untrained ({info.provenance}): the ranking means little",)

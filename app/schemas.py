@@ -45,11 +45,13 @@ class HitAnswer(Schema):
     def of(cls, hit: Hit) -> Self:
         """The answer for a hit."""
         entries = [
-            EntryAnswer(id=scored.entry.id, score=scored.score, video=scored.entry.video, signer=scored.entry.signer)
+            EntryAnswer(
+                id=scored.entry.id, score=round(scored.score, 6), video=scored.entry.video, signer=scored.entry.signer
+            )
             for scored in hit.entries
         ]
         sign = SignAnswer(id=hit.sign.id, gloss=hit.sign.gloss, language=hit.sign.language)
-        return cls(rank=hit.rank, score=hit.score, mirrored=hit.mirrored, sign=sign, entries=entries)
+        return cls(rank=hit.rank, score=round(hit.score, 6), mirrored=hit.mirrored, sign=sign, entries=entries)
 
 
 class ActivityAnswer(Schema):
@@ -224,6 +226,9 @@ def _query(found: Lookup) -> QueryAnswer:
         fps=clip.facts.source_fps,
         num_frames=clip.facts.num_frames,
         num_windows=len(clip.start_s),
-        activity=[ActivityAnswer(start_s=start_s, left=left, right=right) for start_s, (left, right) in windows],
-        warnings=list(found.warnings),
+        activity=[
+            ActivityAnswer(start_s=round(start_s, 3), left=round(left, 4), right=round(right, 4))
+            for start_s, (left, right) in windows
+        ],
+        warnings=list(clip.warnings),
     )

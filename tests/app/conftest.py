@@ -1,5 +1,7 @@
 """A service on a temporary data folder, with a fake encoder."""
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,14 +21,14 @@ KEY = "a key for tests"
 GLOSSES = ["APPLE", "BREAD", "CHAIR", "DANCE", "EARTH"]
 
 
-@pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> Iterator[None]:
     """Tests do not see what the machine they run on has set."""
-    import os
-
-    for name in os.environ:
-        if name.startswith("SIGNDEX_") and name != "SIGNDEX_SHARED":
-            monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("SIGNDEX_") and name != "SIGNDEX_SHARED":
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +63,6 @@ class Served:
         return self.client.request(method, path, headers={"Authorization": f"Bearer {KEY}"})
 
     def finished(self, job):
-        import time
-
         for _ in range(3000):
             job = self.as_admin("GET", f"/v1/jobs/{job['id']}").json()
             if job["finished_at"]:
@@ -86,10 +86,22 @@ def start(settings, encoder) -> Iterator[Callable[..., Served]]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def session_service(tmp_path_factory, dictionary_folder) -> Iterator[Served]:
+    encoder = FakeEncoder()
+    data = tmp_path_factory.mktemp("data")
+    services = open_services(Settings(data=data, dictionary=dictionary_folder, admin_key=KEY), encoder)
+    services.rebuild(SilentProgress())
+    with running(create_app(services.settings, services)) as client:
+        yield Served(client, encoder, services)
+
+
 @pytest.fixture
-def served(start) -> Served:
-    """A service with the five signs."""
-    return start(filled=True)
+def served(session_service) -> Iterator[Served]:
+    """A service with the five signs, for tests that leave its dictionary as it is; they share it."""
+    yield session_service
+    session_service.encoder.error = None
+    session_service.encoder.gate.set()
 
 
 class SilentProgress:
@@ -111,46 +123,3 @@ class SilentProgress:
 @pytest.fixture
 def progress() -> SilentProgress:
     return SilentProgress()
-
-
-@pytest.fixture(autouse=True)
-def _interim_embedder(monkeypatch):
-    """TEMPORARY until model.embed is there."""
-    import av
-    import numpy as np
-
-    from model import errors
-    from model.embed import ClipEmbedding
-    from model.video import VideoFacts, VideoLimits
-
-    class Interim:
-        def __init__(self, encoder, *, stride_frames=None, limits=VideoLimits()):
-            self.encoder, self.limits = encoder, limits
-
-        def embed(self, source, *, start_s=0.0, end_s=None):
-            try:
-                with av.open(str(source) if isinstance(source, Path) else source, "r") as c:
-                    frames = [f.to_ndarray(format="rgb24") for f in c.decode(video=0)]
-            except (av.error.FFmpegError, OSError) as e:
-                raise errors.NotAVideoError(f"no video: {e}") from e
-            if len(frames) / 25 > self.limits.max_duration_s:
-                raise errors.VideoTooLongError(f"video lasts {len(frames) / 25} s")
-            frames = frames[int(start_s * 25) : None if end_s is None else int(end_s * 25)]
-            if not frames:
-                raise errors.VideoTooShortError("no frame")
-            w = np.stack([np.stack(frames[i : i + 16]) for i in range(0, len(frames) - 15, 8)])
-            e = self.encoder.encode(w)
-            v = e.embedding.sum(0)
-            n = len(w)
-            return ClipEmbedding(
-                v / np.linalg.norm(v),
-                e.embedding,
-                e.activity,
-                np.ones(n, bool),
-                np.arange(n, dtype=np.float32) * 8 / 25,
-                VideoFacts("mp4", "x", 128, 128, 0, 25.0, len(frames) / 25, len(frames)),
-                (),
-            )
-
-    monkeypatch.setattr("app.services.Embedder", Interim)
-    monkeypatch.setattr("app.lookup.Embedder", Interim)

@@ -168,8 +168,11 @@ def test_while_searches_work_the_service_still_answers(served, dictionary_folder
 
 
 def test_a_query_video_leaves_no_file_behind(served, dictionary_folder, tmp_path, monkeypatch):
+    def files():
+        return sorted([*tmp_path.rglob("*"), *served.services.settings.data.rglob("*")])
+
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before = sorted(path for path in tmp_path.rglob("*"))
+    before = files()
     large = (dictionary_folder / "APPLE.mp4").read_bytes() + bytes(3_000_000)  # goes to a temporary file
     assert served.client.post("/search", files={"video": io.BytesIO(large)}).status_code == 200
-    assert sorted(path for path in tmp_path.rglob("*")) == before
+    assert files() == before
