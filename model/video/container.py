@@ -119,6 +119,8 @@ class VideoReader:
     def _reopen(self) -> None:
         """Begin again: a demuxer whose seek went wrong may not find back to the beginning either."""
         self._container.close()
+        self.num_decoded = self.num_bad_packets = 0
+        self.broke_off = False
         self._open()
 
     @property
