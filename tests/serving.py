@@ -13,8 +13,8 @@ import httpx
 
 from app.main import create_app
 from app.settings import Settings
-from tests.tiny_videos import write_dictionary
 from tests.running import running
+from tests.tiny_videos import write_dictionary
 
 ABSENT = ("torch", "onnx", "onnxscript", "pytest")
 KEY = "only for this run"

@@ -13,9 +13,9 @@ import pytest
 from app.main import create_app
 from app.services import open_services
 from app.settings import Settings
-from tests.tiny_videos import write_dictionary
 from tests.fakes import FakeEncoder
 from tests.running import running
+from tests.tiny_videos import write_dictionary
 
 KEY = "a key for tests"
 GLOSSES = ["APPLE", "BREAD", "CHAIR", "DANCE", "EARTH"]

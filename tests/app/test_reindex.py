@@ -7,8 +7,8 @@ import pytest
 
 from index import snapshot
 from tests.app.conftest import GLOSSES, KEY
-from tests.tiny_videos import write_clip
 from tests.fakes import FakeEncoder
+from tests.tiny_videos import write_clip
 
 
 @pytest.fixture

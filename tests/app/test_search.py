@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.app.conftest import GLOSSES
-from tests.tiny_videos import write_clip
 from tests.fakes import FakeEncoder
+from tests.tiny_videos import write_clip
 
 
 def test_every_clip_of_the_dictionary_finds_its_own_sign_first(served, dictionary_folder):
