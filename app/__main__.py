@@ -86,7 +86,7 @@ def list_snapshots(*, as_json: AsJson = False) -> None:
     for manifest in found:
         counts = (str(manifest.counts["entries"]), str(manifest.counts["signs"]))
         mark = "current" if manifest.snapshot_id == current else ""
-        table.add_row(mark, manifest.snapshot_id, manifest.created_at, *counts, manifest.encoder_id)
+        table.add_row(mark, manifest.snapshot_id, manifest.created_at[:16], *counts, manifest.encoder_id)
     results.print(table)
 
 

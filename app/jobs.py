@@ -158,12 +158,13 @@ class JobProgress:
         self._jobs.change(self._job_id, phase=name, done=0, total=total, eta_s=None)
 
     def advance(self) -> None:
-        """See `Progress`."""
-        self._stop_if_cancelled()
+        """See `Progress`. After the last step there is nothing to stop: what was published counts as done."""
         job = self._jobs.get(self._job_id)
         done = job.done + 1
         left_s = (time.monotonic() - self._phase_began) / done * (job.total - done)
         self._jobs.change(self._job_id, done=done, eta_s=round(left_s, 1))
+        if done < job.total:
+            self._stop_if_cancelled()
 
     def skip(self, skipped: Skipped) -> None:
         """See `Progress`."""

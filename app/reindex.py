@@ -11,7 +11,8 @@ from app.progress import Progress, Skipped
 from app.sources import SourceClip, scan
 from index import snapshot
 from index.dictionary import Entry
-from index.protocol import Floats
+from index.errors import VectorsError
+from index.protocol import Floats, unit_rows
 from index.snapshot import Manifest
 from model.embed import Embedder
 from model.errors import VideoError
@@ -53,7 +54,9 @@ def rebuild(folder: Path, embedder: Embedder, snapshots: Path, progress: Progres
         "trained": info.trained,
         "skipped": [asdict(skipped) for skipped in all_skipped],
     }
-    return snapshot.publish(snapshots, np.stack(vectors), entries, encoder_id=info.encoder_id, report=report)
+    manifest = snapshot.publish(snapshots, np.stack(vectors), entries, encoder_id=info.encoder_id, report=report)
+    progress.advance()
+    return manifest
 
 
 def _embed_all(
@@ -66,8 +69,8 @@ def _embed_all(
     progress.phase("embed", len(clips))
     for clip in clips:
         try:
-            vector = embedder.embed(clip.path).vector
-        except (VideoError, OSError) as error:
+            [vector] = unit_rows(embedder.embed(clip.path).vector[None])
+        except (VideoError, VectorsError, OSError) as error:
             unusable.append(Skipped(clip.entry.video, str(error)))
             progress.skip(unusable[-1])
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from index.errors import EncoderMismatchError, VectorsError
-from index.protocol import Floats, Ints, VectorIndex
+from index.protocol import Floats, Ints, VectorIndex, unit_rows
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,10 @@ class Dictionary:
 
         Raises:
             EncoderMismatchError: the vector comes from another encoder.
-            VectorsError: the vector has another size, or k < 1.
+            VectorsError: the vector has another size or length, or k < 1.
         """
         self.require_encoder(encoder_id)
+        [vector] = unit_rows(vector[None])
         hits = [self._hit(sign, vector) for sign in self._nearest_signs(vector, k)]
         hits.sort(key=lambda hit: -hit.score)
         return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1))

@@ -24,7 +24,6 @@ class FakeEncoder:
             trained=trained,
             precision="fp32",
         )
-        self.num_encoded = 0
         self.gate = threading.Event()
         """Closed, every `encode` waits until it is opened."""
         self.gate.set()
@@ -35,7 +34,6 @@ class FakeEncoder:
         assert self.gate.wait(timeout=30), "a test left the gate closed"
         if self.error is not None:
             raise self.error
-        self.num_encoded += len(windows)
         n, t, h, w, c = windows.shape
         blocks = windows.reshape(n, t, BLOCKS, h // BLOCKS, BLOCKS, w // BLOCKS, c).mean(axis=(1, 3, 5))
         embedding = (blocks.reshape(n, -1) - 127.5).astype(np.float32)
@@ -43,4 +41,4 @@ class FakeEncoder:
 
     def warm(self) -> None:
         shape = (1, *self.info.config.window_size, 3)
-        self.encode(np.zeros(shape, np.uint8))
+        FakeEncoder.encode(self, np.zeros(shape, np.uint8))  # not what a test has put in its place

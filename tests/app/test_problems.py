@@ -7,6 +7,7 @@ import pytest
 from app.errors import EXPECTED_ERRORS, PROBLEMS
 from app.main import create_app
 from app.settings import Settings
+from tests.conftest import ROOT
 
 
 def with_subclasses(error):
@@ -98,3 +99,16 @@ def test_the_description_names_problems_as_such():
         for operation in methods.values():
             assert "application/problem+json" in operation["responses"]["default"]["content"], path
             assert "422" not in operation["responses"], path
+
+
+def test_every_problem_is_documented_with_its_status():
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\d+) \| .+ \|$", (ROOT / "docs/api.md").read_text(), re.M)
+    raised = {kind.name: str(kind.status.value) for kind in PROBLEMS.values()}
+    assert dict(rows) == {**raised, "invalid-request": "422"}
+
+
+def test_every_route_is_documented():
+    described = create_app(Settings()).openapi()["paths"]
+    documented = re.findall(r"`(GET|POST|DELETE) (/[^`]+)`", (ROOT / "docs/api.md").read_text())
+    routes = {(method.upper(), path.replace("job_id", "id")) for path in described for method in described[path]}
+    assert set(documented) == routes | {("POST", "/search"), ("POST", "/reindex")}

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,24 @@ def test_unusable_videos_are_skipped_with_reasons_and_stop_nothing(start, folder
     assert manifest.report["skipped"] == job["skipped"]
 
 
+def test_a_clip_without_a_vector_is_skipped_and_stops_nothing(start):
+    served = start()
+    encode = served.encoder.encode
+    clips = []
+
+    def zeros_for_the_first_clip(windows, visible=None):
+        encoding = encode(windows, visible)
+        clips.append(windows)
+        return replace(encoding, embedding=encoding.embedding * (len(clips) > 1))
+
+    served.encoder.encode = zeros_for_the_first_clip
+    job = served.finished(served.as_admin("POST", "/reindex").json())
+    assert job["state"] == "done"
+    [skipped] = job["skipped"]
+    assert "length 0" in skipped["reason"]
+    assert served.client.get("/v1/info").json()["dictionary"]["num_entries"] == 4
+
+
 def test_a_folder_without_a_usable_video_fails_and_the_old_dictionary_serves_on(start, folder, dictionary_folder):
     served = start(filled=True, dictionary=folder)
     for path in folder.iterdir():
@@ -79,9 +98,11 @@ def test_a_job_tells_how_far_it_is(start):
     paces = threading.Semaphore(0)
     encode = served.encoder.encode
     reached = threading.Event()
+    calls = []
 
     def one_clip_per_pace(windows, visible=None):
-        if served.encoder.num_encoded > 1:  # after the warm-up and the first clip
+        calls.append(len(windows))
+        if len(calls) > 1:
             reached.set()
             assert paces.acquire(timeout=30)
         return encode(windows, visible)

@@ -116,3 +116,10 @@ def test_a_vector_of_another_encoder_is_refused():
 def test_entries_and_vectors_must_be_as_many():
     with pytest.raises(VectorsError, match="2 entries, 1 vectors"):
         dictionary([Entry("a", "A", "a.mp4"), Entry("b", "B", "b.mp4")], unit([[1, 0]]))
+
+
+@pytest.mark.parametrize("vector", [[0, 0], [np.nan, 0], [2, 0], [1, 0, 0]])
+def test_a_query_that_is_no_unit_vector_of_this_size_is_refused(vector):
+    found = dictionary([Entry("a", "HOUSE", "a.mp4")], unit([[1, 0]]))
+    with pytest.raises(VectorsError):
+        found.search(np.array(vector, np.float32), k=1, encoder_id=ENCODER)
