@@ -4,8 +4,9 @@ Command: `python -m model.embed VIDEO...`.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,13 +18,16 @@ from model.errors import ModelError
 from model.motion import moving_units, window_motion
 from model.pooling import pool
 from model.runtime import BATCH_SIZES, DEFAULT_ENCODER, OnnxEncoder
-from model.video import VideoFacts, VideoLimits, VideoSource, open_frames
+from model.video import FrameStream, VideoFacts, VideoLimits, VideoSource, open_frames
 from model.windows import Window, slide, window_starts
 
 DEFAULT_LIMITS = VideoLimits()
 
 STILL = 3.0
 """Windows whose most restless block varies by less, grey levels, are not encoded: docs/decisions/motion-gate.md."""
+
+CUT_VERSION = 1
+"""Raise it when the same video gives other windows than before: what was kept of them is then not used any more."""
 
 UNTRAINED = "the encoder is untrained: the order of the hits means little"
 
@@ -50,8 +54,52 @@ class ClipEmbedding:
     """Sentences for whoever sent the clip."""
 
 
+@dataclass(frozen=True)
+class EncodedWindows:
+    """What the encoder gave for those windows of a clip that were worth encoding."""
+
+    start_frames: Ints
+    """[N] number of the first frame of each."""
+    motion: Floats
+    """[N] grey levels."""
+    embedding: Floats
+    """[N, D]."""
+    activity: Floats
+    """[N, 2] in [0, 1], left and right hand."""
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What is known of a clip once it was cut, besides its windows."""
+
+    start_s: float
+    """Where it begins in the video."""
+    facts: VideoFacts
+    warnings: tuple[str, ...]
+
+
+class ClipWindows:
+    """Iterates once over the windows of a clip that are worth encoding, decoding as it goes."""
+
+    def __init__(self, frames: FrameStream, windows: Iterable[MovingWindow], start_s: float) -> None:
+        self._frames = frames
+        self._windows = windows
+        self._start_s = start_s
+
+    def __iter__(self) -> Iterator[MovingWindow]:
+        return iter(self._windows)
+
+    def clip(self) -> ClipFacts:
+        """What is known of the clip, after the last window."""
+        return ClipFacts(self._start_s, self._frames.facts, tuple(self._frames.warnings))
+
+
 class Embedder:
-    """Embeds clips with one encoder. Safe to share between threads."""
+    """Embeds clips with one encoder. Safe to share between threads.
+
+    `embed` does everything. Its steps can also be taken apart, to decode elsewhere or to encode windows of several clips
+    together: `cut` a video into windows, `encode` batches of them, `assemble` the clip from what came out.
+    """
 
     def __init__(
         self,
@@ -79,11 +127,43 @@ class Embedder:
         self.num_kept = max(1, round(kept_share * encoder.info.config.num_units))
         self.limits = limits
 
+    @property
+    def settings(self) -> str:
+        """Everything besides video and encoder that decides what `encode` gives, as a key for what is kept of it."""
+        return f"cut={CUT_VERSION} stride={self.stride_frames} still={self.still:g} units={self.num_kept}"
+
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
         """Embed one clip.
 
         Raises:
             VideoError: the video can't be used, and why.
+        """
+        with self.cut(source, start_s=start_s, end_s=end_s) as windows:
+            parts = [self.encode(batch) for batch in batches(windows, BATCH_SIZES[0])]
+        return self.assemble(windows.clip(), joined(parts))
+
+    def embed_both(
+        self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None
+    ) -> tuple[ClipEmbedding, ClipEmbedding]:
+        """Embed one clip as filmed and mirrored, decoding it once.
+
+        Raises:
+            VideoError: the video can't be used, and why.
+        """
+        filmed, flipped = [], []
+        with self.cut(source, start_s=start_s, end_s=end_s) as windows:
+            for batch in batches(windows, BATCH_SIZES[0]):
+                filmed.append(self.encode(batch))
+                flipped.append(self.encode([mirrored(moving_window) for moving_window in batch]))
+        clip = windows.clip()
+        return self.assemble(clip, joined(filmed)), self.assemble(clip, joined(flipped))
+
+    @contextmanager
+    def cut(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> Iterator[ClipWindows]:
+        """Open a video; gives its windows one at a time. Needs nothing of the encoder but its info.
+
+        Raises:
+            VideoError: the video can't be used, and why; also while the windows are taken.
         """
         info = self.encoder.info
         config = info.config
@@ -91,69 +171,74 @@ class Embedder:
             source, fps=info.fps, size=config.image_size, limits=self.limits, start_s=start_s, end_s=end_s
         ) as frames:
             windows = moving(slide(frames, config.num_frames, self.stride_frames), self.still)
-            parts = [self._encode(batch) for batch in batches(windows, BATCH_SIZES[0])]
-        part = _joined(parts)
-        starts = window_starts(frames.facts.num_frames, config.num_frames, self.stride_frames)
-        rows = np.searchsorted(starts, part.starts)
-        embeddings = np.zeros((len(starts), config.dim), np.float32)
-        activity = np.zeros((len(starts), 2), np.float32)
-        encoded = np.zeros(len(starts), np.bool_)
-        embeddings[rows], activity[rows], encoded[rows] = part.embedding, part.activity, True
-        return ClipEmbedding(
-            vector=pool(part.embedding, part.activity),
-            embeddings=embeddings,
-            activity=activity,
-            encoded=encoded,
-            start_s=np.asarray(start_s + starts / info.fps, np.float32),
-            facts=frames.facts,
-            warnings=(*frames.warnings, *self._warnings(frames.facts, part)),
-        )
+            yield ClipWindows(frames, windows, start_s)
 
-    def _encode(self, batch: list[MovingWindow]) -> "_Part":
+    def encode(self, batch: Sequence[MovingWindow]) -> EncodedWindows:
+        """Encode windows, of one clip or of several."""
         frames = np.stack([window.frames for window, _ in batch])
         config = self.encoder.info.config
         visible = None
         if self.num_kept < config.num_units:
             visible = np.stack([moving_units(window.frames, config, self.num_kept) for window, _ in batch])
         encoding = self.encoder.encode(frames, visible)
-        return _Part(
+        return EncodedWindows(
             np.array([window.start_frame for window, _ in batch]),
-            np.array([motion for _, motion in batch]),
+            np.array([motion for _, motion in batch], np.float32),
             encoding.embedding,
             encoding.activity,
         )
 
-    def _warnings(self, facts: VideoFacts, part: "_Part") -> Iterator[str]:
+    def assemble(self, clip: ClipFacts, encoded: EncodedWindows) -> ClipEmbedding:
+        """Put a clip together.
+
+        Args:
+            clip: from `ClipWindows.clip`.
+            encoded: all its windows that were worth encoding, in order.
+        """
+        info = self.encoder.info
+        starts = window_starts(clip.facts.num_frames, info.config.num_frames, self.stride_frames)
+        rows = np.searchsorted(starts, encoded.start_frames)
+        embeddings = np.zeros((len(starts), info.config.dim), np.float32)
+        activity = np.zeros((len(starts), 2), np.float32)
+        is_encoded = np.zeros(len(starts), np.bool_)
+        embeddings[rows], activity[rows], is_encoded[rows] = encoded.embedding, encoded.activity, True
+        return ClipEmbedding(
+            vector=pool(encoded.embedding, encoded.activity),
+            embeddings=embeddings,
+            activity=activity,
+            encoded=is_encoded,
+            start_s=np.asarray(clip.start_s + starts / info.fps, np.float32),
+            facts=clip.facts,
+            warnings=(*clip.warnings, *self._warnings(clip.facts, encoded)),
+        )
+
+    def _warnings(self, facts: VideoFacts, encoded: EncodedWindows) -> Iterator[str]:
         info = self.encoder.info
         if facts.num_frames < info.config.num_frames:
             yield (
                 f"the clip has {facts.num_frames} frames at {info.fps:g} per second, a window {info.config.num_frames}:"
                 " its last frame was repeated"
             )
-        if part.motion.max() < self.still:
+        if encoded.motion.max() < self.still:
             yield "nothing moves in this clip; is a signer in the picture?"
         if not info.trained:
             yield UNTRAINED
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Some windows that were encoded: start frames, motion, and what the encoder gave."""
-
-    starts: Ints
-    motion: Floats
-    embedding: Floats
-    activity: Floats
-
-
-def _joined(parts: list[_Part]) -> _Part:
+def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
     """All windows of several parts, in order."""
-    return _Part(
-        np.concatenate([part.starts for part in parts]),
+    return EncodedWindows(
+        np.concatenate([part.start_frames for part in parts]),
         np.concatenate([part.motion for part in parts]),
         np.concatenate([part.embedding for part in parts]),
         np.concatenate([part.activity for part in parts]),
     )
+
+
+def mirrored(moving_window: MovingWindow) -> MovingWindow:
+    """The same window as a mirror shows it; its motion is the same."""
+    window, motion = moving_window
+    return replace(window, frames=window.frames[:, :, ::-1]), motion
 
 
 def moving(windows: Iterable[Window], still: float) -> Iterator[MovingWindow]:
