@@ -97,8 +97,8 @@ class ClipWindows:
 class Embedder:
     """Embeds clips with one encoder. Safe to share between threads.
 
-    `embed` does everything. Its steps can also be taken apart, to decode elsewhere or to encode windows of several clips
-    together: `cut` a video into windows, `encode` batches of them, `assemble` the clip from what came out.
+    `embed` does everything. Its steps can also be taken apart, to decode elsewhere or to encode windows of several
+    clips together: `cut` a video into windows, `encode` batches of them, `assemble` the clip from what came out.
     """
 
     def __init__(
