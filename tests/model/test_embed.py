@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from model.embed import UNTRAINED, ClipEmbedding, Embedder, joined, main
+from model.cut import open_windows
+from model.embed import UNTRAINED, ClipEmbedding, Embedder, clip_embedding, joined, main
 from model.encoder import Encoding, Frames, Ints
 from model.errors import NotAVideoError
 from model.pooling import pool
@@ -145,10 +146,11 @@ def test_both_gives_what_the_film_and_its_mirror_image_give(encoder: OnnxEncoder
 
 def test_the_steps_taken_apart_give_what_embed_gives(encoder: OnnxEncoder, clip: Path) -> None:
     embedder = Embedder(encoder, kept_share=0.5)
-    with embedder.cut(clip, start_s=0.4) as windows:
+    with open_windows(clip, embedder.cutting, start_s=0.4) as windows:
         moving_windows = list(windows)
-    parts = [embedder.encode(moving_windows[:3]), embedder.encode(moving_windows[3:])]
-    assembled, whole = embedder.assemble(windows.clip(), joined(parts)), embedder.embed(clip, start_s=0.4)
+    parts = joined([embedder.encode(moving_windows[:3]), embedder.encode(moving_windows[3:])])
+    assembled = clip_embedding(parts, windows.seen, embedder.cutting, encoder.info)
+    whole = embedder.embed(clip, start_s=0.4)
     np.testing.assert_allclose(assembled.vector, whole.vector, atol=1e-6)
     np.testing.assert_array_equal(assembled.start_s, whole.start_s)
     assert (assembled.facts, assembled.warnings) == (whole.facts, whole.warnings)
