@@ -28,11 +28,23 @@ class Settings(BaseSettings):
     max_video_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
     max_searches: Annotated[int, Field(ge=1)] = 2
+    cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    index_device: Literal["cpu", "cuda"] = "cpu"
 
     @property
     def snapshots(self) -> Path:
         """The folder of the snapshots."""
         return self.data / "snapshots"
+
+    @property
+    def cache(self) -> Path:
+        """The file of the window embeddings."""
+        return self.data / "cache.sqlite"
+
+    @property
+    def max_cache_bytes(self) -> int:
+        """Bytes of embeddings that are kept."""
+        return int(self.cache_gb * 1_000_000_000)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -27,6 +27,8 @@ class SourceClip:
 
     entry: Entry
     path: Path
+    line: int | None = None
+    """Of the entries file, where it is listed in one."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _listed(root: Path, listing: Path) -> Scan:
             skipped.append(Skipped(video[:200], str(error), row.line))
         else:
             line_of_id[entry.id] = row.line
-            clips.append(SourceClip(replace(entry, video=path.relative_to(root).as_posix()), path))
+            clips.append(SourceClip(replace(entry, video=path.relative_to(root).as_posix()), path, row.line))
     return Scan(tuple(clips), tuple(skipped))
 
 

@@ -1,23 +1,24 @@
 """Rebuild the dictionary in the background. For admins."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
 from app.auth import require_admin
+from app.reindex import Mode
 from app.routes.dependencies import ServicesOfApp
 from app.schemas import PROBLEM_ANSWERS, JobAnswer
 
 router = APIRouter(tags=["admin"], responses=PROBLEM_ANSWERS, dependencies=[Depends(require_admin)])
 
-Mode = Annotated[Literal["full"], Query(description="`full` embeds every video anew.")]
+AskedMode = Annotated[Mode, Query(description="`missing` embeds what is new or changed, `full` everything.")]
 
 
 @router.post("/reindex", status_code=status.HTTP_202_ACCEPTED, include_in_schema=False)
 @router.post("/v1/reindex", status_code=status.HTTP_202_ACCEPTED)
-async def reindex(services: ServicesOfApp, response: Response, mode: Mode = "full") -> JobAnswer:
+async def reindex(services: ServicesOfApp, response: Response, mode: AskedMode = Mode.MISSING) -> JobAnswer:
     """Index SIGNDEX_DICTIONARY again and swap. Searches go on with the dictionary they started with."""
-    job = services.start_reindex()
+    job = services.start_reindex(mode)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return JobAnswer.of(job)
 

@@ -64,7 +64,8 @@ def test_json_lines_say_the_same_as_csv(folder):
         "",
         {"id": "2", "gloss": "DOG", "video": "signs/dog.webm", "tags": None},
     )
-    assert from_jsonl.clips == from_csv.clips
+    assert [clip.entry for clip in from_jsonl.clips] == [clip.entry for clip in from_csv.clips]
+    assert [clip.line for clip in from_jsonl.clips] == [1, 3]
 
 
 def test_only_what_is_listed_is_taken_and_the_order_is_the_lists(folder):
