@@ -35,10 +35,15 @@ Everything works on any leading axes, and what is unknown (NaN) stays unknown wi
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model.encoder import Floats, Ints
+from model.encoder import Ints
+
+Reals = NDArray[np.floating[Any]]
+"""Numbers of whichever precision came in."""
 
 NUM_KEYPOINTS = 61
 R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST, R_HIP, L_HIP = range(8)
@@ -161,11 +166,11 @@ _LEVELS = _levels()
 class Angles:
     """A pose without its bone lengths. Leading axes are free and shared."""
 
-    body: Floats
+    body: Reals
     """[..., 22] bend and sway of the eleven body bones, in their order."""
-    left: Floats
+    left: Reals
     """[..., 41] bend and sway of the twenty hand bones, then the twist of the wrist."""
-    right: Floats
+    right: Reals
     """[..., 41] likewise."""
 
 
@@ -173,14 +178,14 @@ class Angles:
 class Proportions:
     """What is a person's own. Leading axes are free, and broadcast against those of the angles."""
 
-    lengths: Floats
+    lengths: Reals
     """[..., 51] of the bones."""
-    face: Floats
+    face: Reals
     """[..., 7, 3] in the axes of the head: the six eye keypoints from between the ears, the left corner of the mouth
     from the mouth's middle."""
 
 
-def forward(angles: Angles, proportions: Proportions) -> Floats:
+def forward(angles: Angles, proportions: Proportions) -> Reals:
     """Keypoints of a pose: forward kinematics, from the origin between the hips.
 
     Returns:
@@ -203,7 +208,7 @@ def forward(angles: Angles, proportions: Proportions) -> Floats:
     return points[..., :NUM_KEYPOINTS, :]
 
 
-def inverse(keypoints: Floats) -> Angles:
+def inverse(keypoints: Reals) -> Angles:
     """Angles of a pose: what `forward` needs, with the bone lengths of `measure`, to give these keypoints again.
 
     A hand is taken relative to its own wrist; `forward` hangs it on the arm's. A pose that is not a person's of rigid
@@ -224,12 +229,12 @@ def inverse(keypoints: Floats) -> Angles:
             twists[side] = _measure_twist(points, base, side)
             base = base @ turn_y(_SIGNS[row] * twists[side])
         angles[..., row, :] = _bend_and_sway(base, directions[..., row, :])
-        frames[..., row, :, :] = base @ _turn(angles[..., row, 0], angles[..., row, 1])
+        frames[..., row, :, :] = base @ turn(angles[..., row, 0], angles[..., row, 1])
     angles[..., 1] *= _SIGNS
     return _pack(angles, twists["left"], twists["right"])
 
 
-def measure(keypoints: Floats) -> Proportions:
+def measure(keypoints: Reals) -> Proportions:
     """Bone lengths and face of every pose. Their medians over a data set are its standard body.
 
     Args:
@@ -253,14 +258,14 @@ def median_proportions(proportions: Proportions) -> Proportions:
     )
 
 
-def bone_frames(angles: Angles) -> Floats:
+def bone_frames(angles: Angles) -> Reals:
     """The axes of every bone, in space.
 
     Returns:
         [..., 51, 3, 3]; the columns are x, y, z, and y is the bone's direction.
     """
     bends, twists = _unpack(angles)
-    local = _turn(bends[..., 0], bends[..., 1] * _SIGNS)
+    local = turn(bends[..., 0], bends[..., 1] * _SIGNS)
     local = _CARRY @ turn_y(twists * _SIGNS) @ local
     frames = np.empty(local.shape)
     for level in _LEVELS:
@@ -271,7 +276,7 @@ def bone_frames(angles: Angles) -> Floats:
     return frames
 
 
-def head_frame(points: Floats) -> Floats:
+def head_frame(points: Reals) -> Reals:
     """The axes of the head: x to its left ear, z towards the nose, upright to x.
 
     Args:
@@ -285,7 +290,7 @@ def head_frame(points: Floats) -> Floats:
     return frame_from(x, points[..., NOSE, :] - (left + right) / 2.0)
 
 
-def mirror_points(points: Floats) -> Floats:
+def mirror_points(points: Reals) -> Reals:
     """The same pose in a mirror: x negated, left and right keypoints exchanged.
 
     Args:
@@ -300,6 +305,28 @@ def mirror_angles(angles: Angles) -> Angles:
     return Angles(body[..., _MIRROR_BODY], angles.right, angles.left)
 
 
+def standard_proportions() -> Proportions:
+    """A middling adult, metres: half-way between the median woman and man of anthropometric surveys."""
+    trunk = [0.09, 0.47, 0.17, 0.22, 0.072, 0.115, 0.105]
+    arm = [0.29, 0.25]
+    hand = [0.036, 0.044, 0.034, 0.027]  # thumb
+    hand += [0.090, 0.042, 0.025, 0.022, 0.088, 0.046, 0.029, 0.023]
+    hand += [0.083, 0.042, 0.028, 0.023, 0.079, 0.033, 0.020, 0.021]
+    eyes = [(0.018, 0.035, 0.088), (0.031, 0.036, 0.086), (0.045, 0.034, 0.076)]
+    face = [*eyes, *((-x, y, z) for x, y, z in eyes), (0.025, 0.0, 0.0)]
+    return Proportions(np.array([*trunk, *arm, *arm, *hand, *hand]), np.array(face))
+
+
+def standing() -> Angles:
+    """The stance: upright, looking ahead, arms hanging, palms at the thighs, fingers straight and a little fanned."""
+    body = np.zeros(NUM_BODY_ANGLES)
+    body[[10, 12]] = np.deg2rad([8.0, 16.0])  # the nose lies lower than the ears, the mouth lower still
+    hand = np.zeros(NUM_HAND_ANGLES)
+    hand[[0, 1, 2]] = np.deg2rad([18.0, 42.0, 8.0])  # the thumb stands off, in front of the palm
+    hand[[9, 17, 25, 33]] = np.deg2rad([17.0, 2.0, -11.0, -23.0])
+    return Angles(body, hand, hand)
+
+
 # ------------------------------------------------------------------------------------------------ limits of the joints
 
 
@@ -310,18 +337,18 @@ def limit_excess(angles: Angles) -> Angles:
     widened by ten degrees for the spread among people and for fingers pressed against something.
     """
 
-    def excess(values: Floats, limits: Floats) -> Floats:
+    def excess(values: Reals, limits: Reals) -> Reals:
         return values - np.clip(values, limits[:, 0], limits[:, 1])
 
     return Angles(excess(angles.body, BODY_LIMITS), excess(angles.left, HAND_LIMITS), excess(angles.right, HAND_LIMITS))
 
 
-def elbow_angle(points: Floats, side: str) -> Floats:
+def elbow_angle(points: Reals, side: str) -> Reals:
     """Flexion of the elbow: 0 with the arm straight, about 150 degrees fully bent, in radians [...]."""
     shoulder = {"left": L_SHOULDER, "right": R_SHOULDER}[side]
     upper = unit(points[..., shoulder + 1, :] - points[..., shoulder, :])
     fore = unit(points[..., shoulder + 2, :] - points[..., shoulder + 1, :])
-    angle: Floats = np.arccos(np.clip((upper * fore).sum(axis=-1), -1.0, 1.0))
+    angle: Reals = np.arccos(np.clip((upper * fore).sum(axis=-1), -1.0, 1.0))
     return angle
 
 
@@ -329,8 +356,8 @@ def elbow_angle(points: Floats, side: str) -> Floats:
 
 
 def bend_arm(
-    shoulder: Floats, target: Floats, upper: Floats | float, fore: Floats | float, swivel: Floats
-) -> tuple[Floats, Floats]:
+    shoulder: Reals, target: Reals, upper: Reals | float, fore: Reals | float, swivel: Reals
+) -> tuple[Reals, Reals]:
     """Where elbow and wrist are when the wrist goes for a point: two bones, one swivel.
 
     The elbow lies on a circle about the line from shoulder to wrist; `swivel` says where: 0 lets it hang lowest, and
@@ -360,7 +387,7 @@ def bend_arm(
     return elbow, shoulder + held[..., None] * axis
 
 
-def natural_swivel(shoulder: Floats, target: Floats, arm_length: Floats | float) -> Floats:
+def natural_swivel(shoulder: Reals, target: Reals, arm_length: Reals | float) -> Reals:
     """The swivel most people's elbow takes: hanging a little outward, more so for a hand that is high or across.
 
     Args:
@@ -377,13 +404,13 @@ def natural_swivel(shoulder: Floats, target: Floats, arm_length: Floats | float)
     return np.deg2rad(18.0 + 22.0 * np.clip(height + 0.4, 0.0, 1.0) + 30.0 * across)
 
 
-def _opposite_side(a: Floats | float, b: Floats | float, angle: float) -> Floats:
+def _opposite_side(a: Reals | float, b: Reals | float, angle: float) -> Reals:
     """Third side of a triangle: the law of cosines."""
-    side: Floats = np.sqrt(np.square(a) + np.square(b) - 2.0 * np.asarray(a) * b * np.cos(angle))
+    side: Reals = np.sqrt(np.square(a) + np.square(b) - 2.0 * np.asarray(a) * b * np.cos(angle))
     return side
 
 
-def _swivel_axes(axis: Floats) -> tuple[Floats, Floats]:
+def _swivel_axes(axis: Reals) -> tuple[Reals, Reals]:
     """Two directions that span the elbow's circle: the lowest point, and the one to the left arm's outside.
 
     An arm that hangs straight down has no lowest point; there the elbow's zero lies behind, as the blend makes it.
@@ -397,19 +424,19 @@ def _swivel_axes(axis: Floats) -> tuple[Floats, Floats]:
 # ------------------------------------------------------------------------------------------------------- rotations
 
 
-def with_middles(keypoints: Floats) -> Floats:
+def with_middles(keypoints: Reals) -> Reals:
     """The keypoints followed by the four points between two of them: [..., 65, 3]."""
     middles = [(keypoints[..., right, :] + keypoints[..., left, :]) / 2.0 for right, left in _MIDDLES]
     return np.concatenate([keypoints, np.stack(middles, axis=-2)], axis=-2)
 
 
-def unit(vectors: Floats) -> Floats:
+def unit(vectors: Reals) -> Reals:
     """Vectors [..., 3] at length one; NaN where there is no direction."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 1e-9, length, np.nan)
 
 
-def frame_from(x: Floats, near_z: Floats) -> Floats:
+def frame_from(x: Reals, near_z: Reals) -> Reals:
     """The frame whose x axis is given and whose z axis leans towards a direction.
 
     Args:
@@ -423,30 +450,46 @@ def frame_from(x: Floats, near_z: Floats) -> Floats:
     return np.stack([x, y, np.cross(x, y)], axis=-1)
 
 
-def turn_y(angle: Floats) -> Floats:
+def turn_y(angle: Reals) -> Reals:
     """Rotations about y: [...] radians to [..., 3, 3]."""
     c, s = np.cos(angle), np.sin(angle)
     zero, one = np.zeros_like(c), np.ones_like(c)
     return _matrix([[c, zero, s], [zero, one, zero], [-s, zero, c]])
 
 
-def _turn(bend: Floats, sway: Floats) -> Floats:
+def pitch_yaw_roll(angles: Reals) -> Reals:
+    """How trunk and head are turned: [..., 3] radians forward, to the left, to the right, to [..., 3, 3]."""
+    pitch, yaw, roll = np.moveaxis(angles, -1, 0)
+    return turn_y(yaw) @ turn_about(0, pitch) @ turn_about(2, -roll)
+
+
+def turn_about(axis: int, angle: Reals) -> Reals:
+    """Rotations about a coordinate axis: [..., 3, 3]."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    turned = np.zeros((*angle.shape, 3, 3))
+    turned[..., axis, axis] = 1.0
+    turned[..., first, first] = turned[..., second, second] = np.cos(angle)
+    turned[..., first, second], turned[..., second, first] = -np.sin(angle), np.sin(angle)
+    return turned
+
+
+def turn(bend: Reals, sway: Reals) -> Reals:
     """R_x(bend) R_z(sway): [..., 3, 3]."""
     cb, sb, cs, ss = np.cos(bend), np.sin(bend), np.cos(sway), np.sin(sway)
     return _matrix([[cs, -ss, np.zeros_like(cs)], [cb * ss, cb * cs, -sb], [sb * ss, sb * cs, cb]])
 
 
-def _matrix(rows: list[list[Floats]]) -> Floats:
+def _matrix(rows: list[list[Reals]]) -> Reals:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def _bend_and_sway(base: Floats, direction: Floats) -> Floats:
+def _bend_and_sway(base: Reals, direction: Reals) -> Reals:
     """The two angles that turn the y axis of `base` to a direction: [..., 2]."""
     x, y, z = np.moveaxis(np.einsum("...ba,...b->...a", base, direction), -1, 0)
     return np.stack([np.arctan2(z, y), np.arctan2(-x, np.hypot(y, z))], axis=-1)
 
 
-def _measure_twist(points: Floats, base: Floats, side: str) -> Floats:
+def _measure_twist(points: Reals, base: Reals, side: str) -> Reals:
     """How far the knuckle line, index to little finger, is turned about the forearm: [...] radians."""
     hand = LEFT_HAND if side == "left" else RIGHT_HAND
     knuckles = points[..., hand.start + KNUCKLES[3], :] - points[..., hand.start + KNUCKLES[0], :]
@@ -455,8 +498,8 @@ def _measure_twist(points: Floats, base: Floats, side: str) -> Floats:
     return np.arctan2(-across[..., 2], across[..., 0] * sign)
 
 
-def _pack(angles: Floats, left_twist: Floats, right_twist: Floats) -> Angles:
-    def flat(rows: slice, *extra: Floats) -> Floats:
+def _pack(angles: Reals, left_twist: Reals, right_twist: Reals) -> Angles:
+    def flat(rows: slice, *extra: Reals) -> Reals:
         bends = angles[..., rows, :]
         parts = [bends.reshape(*bends.shape[:-2], -1), *(twist[..., None] for twist in extra)]
         return np.concatenate(parts, axis=-1)
@@ -464,7 +507,7 @@ def _pack(angles: Floats, left_twist: Floats, right_twist: Floats) -> Angles:
     return Angles(flat(_BODY), flat(_LEFT, left_twist), flat(_RIGHT, right_twist))
 
 
-def _unpack(angles: Angles) -> tuple[Floats, Floats]:
+def _unpack(angles: Angles) -> tuple[Reals, Reals]:
     """Bend and sway [..., 51, 2] and twist [..., 51] of every bone."""
     flat = np.concatenate([angles.body, angles.right[..., :-1], angles.left[..., :-1]], axis=-1)
     bends = flat.reshape(*flat.shape[:-1], len(BONES), 2)
@@ -493,25 +536,25 @@ MIN_ELBOW, MAX_ELBOW = 5.0, 150.0
 """Degrees an elbow is bent by when an arm is stretched or folded."""
 
 
-def _degrees(rows: list[tuple[float, float]]) -> Floats:
-    limits: Floats = np.deg2rad(np.array(rows))
+def _degrees(rows: list[tuple[float, float]]) -> Reals:
+    limits: Reals = np.deg2rad(np.array(rows))
     return limits
 
 
-def _hand_limits() -> Floats:
+def _hand_limits() -> Reals:
     palm = [(-90.0, 100.0), (-60.0, 60.0)]
     thumb = [(-80.0, 100.0), (-75.0, 90.0)] + 3 * [(-90.0, 100.0), (-60.0, 60.0)]
     finger = [*palm, (-45.0, 105.0), (-40.0, 40.0), (-15.0, 125.0), (-20.0, 20.0), (-25.0, 100.0), (-20.0, 20.0)]
     return _degrees([*thumb, *finger, *finger, *finger, *finger, (-135.0, 135.0)])
 
 
-def _body_limits() -> Floats:
+def _body_limits() -> Reals:
     trunk = [(-45.0, 45.0), (-45.0, 45.0)]
     arm = [(-70.0, 190.0), (-70.0, 95.0), (-25.0, 180.0), (-89.0, 89.0)]
     return _degrees([*(3 * trunk), (-60.0, 60.0), (-50.0, 50.0), *(3 * [(-80.0, 80.0), (-60.0, 60.0)]), *arm, *arm])
 
 
-HAND_LIMITS: Floats = _hand_limits()
+HAND_LIMITS: Reals = _hand_limits()
 """[41, 2] least and greatest of every angle of a hand, radians."""
-BODY_LIMITS: Floats = _body_limits()
+BODY_LIMITS: Reals = _body_limits()
 """[22, 2] likewise of the body."""
