@@ -4,6 +4,7 @@
     └── SynthError                  the synthetic signer
         ├── AssetError              a mesh, target, texture or picture that is missing, damaged or of another format
         ├── RenderUnavailableError  no OpenGL can be had: which package to install
+        ├── SignError               a sign that no body can perform: the parameter and why
         ├── SceneError              a camera, frame or background that can't be rendered
         └── OutputError             what was rendered can't be written: folder in use, disk full
 
@@ -25,6 +26,10 @@ class AssetError(SynthError):
 
 class RenderUnavailableError(SynthError):
     """This machine gives no OpenGL context without a window."""
+
+
+class SignError(SynthError):
+    """A sign has a parameter that is unknown, impossible, or does not go with another."""
 
 
 class SceneError(SynthError):
