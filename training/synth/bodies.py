@@ -10,6 +10,7 @@ from model.encoder import Floats, Ints
 from training.errors import AssetError
 from training.synth import dyes
 from training.synth.assets import DEFAULT_FOLDER, AssetFolder
+from training.synth.brows import brow_mask
 from training.synth.body import Body, PartKind, Piece, Texture, assemble, crease_shade, split_quads, vertex_normals
 from training.synth.garments import TUCK_M, carry_weights, covered, fit_garment, visible_faces
 from training.synth.identity import Identity
@@ -32,6 +33,15 @@ NOSE, EYE_CORNERS_L, EYE_CORNERS_R = 297, (11486, 6801), (4868, 17)
 EARS, MOUTH_CORNERS = (12032, 5433), (7250, 501)
 HEAD_BONES = ("head", "jaw", "eye.L", "eye.R", *(f"orbicularis0{lid}.{side}" for lid in (3, 4) for side in "LR"))
 
+# Logos on the cloth: middle and half size, and the middle of plain cloth of the same texture to put there instead.
+PRINTS: dict[str, tuple[dyes.Print, ...]] = {
+    "female_casualsuit01": (((0.79, 0.23), (0.085, 0.085), (0.63, 0.23)),),
+    "female_casualsuit02": (((0.79, 0.23), (0.085, 0.085), (0.63, 0.23)),),
+    "male_casualsuit02": (((0.555, 0.165), (0.07, 0.07), (0.555, 0.30)),),
+    "male_casualsuit04": (((0.555, 0.165), (0.07, 0.07), (0.555, 0.30)),),
+    "male_casualsuit06": (((0.246, 0.139), (0.06, 0.03), (0.246, 0.22)), ((0.535, 0.16), (0.10, 0.05), (0.535, 0.27))),
+}
+
 
 class BodyLibrary:
     """The assets of a folder, parsed once and kept."""
@@ -44,6 +54,7 @@ class BodyLibrary:
             read_weights(self._text("default_weights.mhw")), self.skeleton, len(self.base.vertices)
         )
         self.quads: Ints = self.base.group_faces("body")
+        self.brows: Floats = brow_mask(self.base, self.quads)
         self.target = functools.cache(self._read_target)
         self.garment = functools.cache(self._read_garment)
         self.texture = functools.lru_cache(maxsize=16)(self._read_texture)
@@ -191,6 +202,7 @@ def _skin_piece(identity: Identity, points: Floats, library: BodyLibrary) -> Pie
     tucked = metres - library.covered_skin(folder)[:, None] * normals
     shown = visible_faces(quads, library.garment(folder)[1].hidden, len(points))
     texture = dyes.tint(library.texture(f"skins/{identity.skin}.png"), identity.skin_tone)
+    texture = dyes.paint(texture, identity.brows * library.brows, identity.brow_colour)
     return _piece(
         (identity.skin, "skin"),
         (tucked.astype(np.float32), normals, shade, library.skin),
@@ -220,6 +232,7 @@ def _dyed(texture: Texture, kind: PartKind, identity: Identity) -> Texture:
         return dyes.colour_hair(texture, identity.hair_colour)
     if kind == "eyes":
         return dyes.colour_iris(texture, identity.iris)
+    texture = dyes.cover_prints(texture, PRINTS.get(identity.garment, ()))
     return dyes.dye(texture, identity.garment_hue, identity.garment_gain, identity.garment_saturation)
 
 

@@ -9,6 +9,10 @@ from model.encoder import Floats
 from training.synth.body import TEXTURE_PX, Texture
 from training.synth.identity import Colour
 
+Place = tuple[float, float]
+Print = tuple[Place, Place, Place]
+"""Middle and half size of a print on a texture, and the middle of plain cloth; shares of the texture's sides."""
+
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -37,6 +41,20 @@ def dye(texture: Texture, hue: float, gain: float, saturation: float) -> Texture
     """
     rgb = texture[..., :3].astype(np.float32)
     return _with_rgb(texture, gain * (rgb @ _hue_turn(hue, saturation).T))
+
+
+def cover_prints(texture: Texture, prints: tuple[Print, ...]) -> Texture:
+    """Cloth without its prints: plain cloth is put in their place, with soft edges."""
+    covered = texture.copy()
+    for middle, half, plain in prints:
+        size = np.maximum(np.round(np.array(half) * TEXTURE_PX).astype(int), 1)
+        to, source = (np.round(np.array(place) * TEXTURE_PX).astype(int) - size for place in (middle, plain))
+        x, y = np.meshgrid(*(np.linspace(-1, 1, 2 * length) for length in size))
+        share = np.clip((1 - np.maximum(np.abs(x), np.abs(y))) * 6, 0, 1)[..., None]
+        patch = texture[source[1] : source[1] + 2 * size[1], source[0] : source[0] + 2 * size[0]]
+        region = covered[to[1] : to[1] + 2 * size[1], to[0] : to[0] + 2 * size[0]]
+        region[:] = np.round(region + share * (patch.astype(np.float32) - region)).astype(np.uint8)
+    return covered
 
 
 def _hue_turn(angle: float, saturation: float) -> Floats:

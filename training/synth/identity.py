@@ -6,13 +6,12 @@ import numpy as np
 
 Colour = tuple[float, float, float]
 
-FEMALE_GARMENTS = ("female_casualsuit01", "female_casualsuit02", "female_elegantsuit01", "female_sportsuit01")
-MALE_GARMENTS = (
-    *(f"male_casualsuit0{number}" for number in range(1, 7)),
-    "male_elegantsuit01",
-    "male_worksuit01",
-)
-LONG_HAIR = ("bob01", "bob02", "braid01", "long01", "ponytail01")
+# Left out: the work suit, whose texture is of another cut than its mesh, and the sports suit, which is no street wear.
+FEMALE_GARMENTS = ("female_casualsuit01", "female_casualsuit02", "female_elegantsuit01")
+MALE_GARMENTS = (*(f"male_casualsuit0{number}" for number in range(1, 7)), "male_elegantsuit01")
+UNISEX_GARMENTS = ("male_casualsuit01", "male_casualsuit02", "male_casualsuit03", "male_casualsuit06")
+# The bobs hang over one eye, so they come up less often than the others.
+LONG_HAIR = ("bob01", "bob02", "braid01", "braid01", "long01", "long01", "long01", "ponytail01", "ponytail01")
 SHORT_HAIR = ("afro01", "short01", "short02", "short03", "short04")
 HAIR_COLOURS: tuple[Colour, ...] = (
     (0.09, 0.07, 0.06),
@@ -68,6 +67,9 @@ class Identity:
     garment_saturation: float
     hair: str | None
     hair_colour: Colour
+    brows: float
+    """How strong the eyebrows are, 0 to 1."""
+    brow_colour: Colour
 
 
 def random_identity(rng: np.random.Generator) -> Identity:
@@ -76,6 +78,7 @@ def random_identity(rng: np.random.Generator) -> Identity:
     age = float(rng.beta(1.0, 1.6))
     woman = bool(rng.random() < 0.5)
     blend = float(rng.beta(1.0, 6.0))
+    hair_colour = _hair_colour(rng, age, float(ancestry[2]))
     return Identity(
         female=1 - blend if woman else blend,
         age=age,
@@ -100,7 +103,9 @@ def random_identity(rng: np.random.Generator) -> Identity:
         garment_gain=float(rng.uniform(0.6, 1.25)),
         garment_saturation=float(rng.uniform(0.2, 1.1)),
         hair=_hair(rng, woman, age),
-        hair_colour=_hair_colour(rng, age, float(ancestry[2])),
+        hair_colour=hair_colour,
+        brows=float(rng.uniform(0.45, 0.9)),
+        brow_colour=_colour(np.array(hair_colour) * 0.75),
     )
 
 
@@ -127,7 +132,7 @@ def _skin_tone(rng: np.random.Generator, african: float) -> Colour:
 
 
 def _garment(rng: np.random.Generator, woman: bool) -> str:
-    garments = FEMALE_GARMENTS + MALE_GARMENTS[1:2] if woman else MALE_GARMENTS
+    garments = 2 * FEMALE_GARMENTS + UNISEX_GARMENTS if woman else MALE_GARMENTS
     return garments[int(rng.integers(len(garments)))]
 
 

@@ -201,6 +201,9 @@ class Renderer:
         for binding, buffer in enumerate(buffers):
             buffer.bind_to_storage_buffer(binding)
         self._draw_figures(body, len(moments), scene.lights.shadows)
+        if scene.wall_shadow[2] > 0:
+            self._figures.build_mipmaps()
+            self._figures.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.NEAREST)
         self._gl.disable(moderngl.DEPTH_TEST)
         self._final.use()
         self._final.viewport = (0, 0, self.width * self._columns, self._rows_px(len(wander)))

@@ -47,6 +47,14 @@ vec4 figure_at(int frame, ivec2 pixel) {
     return sum / float(num_exposures * oversample * oversample);
 }
 
+// How much of the surroundings of a place the figure covers, from a small copy of the batch picture.
+float blurred_cover(int frame, vec2 place) {
+    int tile = frame * num_exposures;
+    vec2 inside = clamp(place, 0.06, 0.94);
+    vec2 at = (vec2(tile % columns, tile / columns) + inside) * vec2(frame_size * oversample);
+    return textureLod(figures, at / vec2(textureSize(figures, 0)), log2(0.035 * float(frame_size.y * oversample))).a;
+}
+
 void main() {
     ivec2 target = ivec2(gl_FragCoord.xy);
     ivec2 cell = target / frame_size;
@@ -59,10 +67,9 @@ void main() {
         vec3 behind = texture(background, place + sways[frame].shift).rgb;
         if (wall_shadow.z > 0.0) {
             float dark = 0.0;
-            for (int k = 0; k < 9; ++k) {
-                vec2 tap = (vec2(k % 3, k / 3) - 1.0) * 0.035 - wall_shadow.xy;
-                ivec2 at = clamp(pixel + ivec2(tap * float(frame_size.y)), ivec2(0), frame_size - 1);
-                dark += figure_at(frame, at).a / 9.0;
+            for (int k = 0; k < 4; ++k) {
+                vec2 tap = (vec2(k % 2, k / 2) - 0.5) * 0.05 - wall_shadow.xy;
+                dark += 0.25 * blurred_cover(frame, (vec2(pixel) + 0.5) / vec2(frame_size) + tap);
             }
             behind *= 1.0 - wall_shadow.z * dark;
         }
