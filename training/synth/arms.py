@@ -26,7 +26,7 @@ from training.synth.hands import Hand, measure_hand
 
 HOLD_LIMITS: Reals = np.deg2rad(np.array([(-88.0, 88.0), (-65.0, 75.0), (-35.0, 24.0)]))
 """[3, 2] of pronation, flexion, deviation, radians."""
-_SWIVELS = np.deg2rad(np.arange(-20.0, 111.0, 6.5))
+_SWIVELS = np.deg2rad(np.arange(-20.0, 98.0, 6.5))
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals
     strain = (hold_excess(hold) ** 2).sum(axis=-1) * 6.0 + 0.05 * np.square(hold / HOLD_LIMITS[:, 1]).sum(axis=-1)
     usual = natural_swivel(shoulder, target, arm.length)[:, None]
     inward = np.einsum("tb,tkb->tk", carrier[:, :, 0], elbow - shoulder[:, None]) / arm.upper
-    cost = strain + 0.35 * (swivels - usual) ** 2 + 4.0 * np.maximum(-inward - 0.05, 0.0) ** 2
+    cost = strain + 0.55 * (swivels - usual) ** 2 + 4.0 * np.maximum(-inward - 0.05, 0.0) ** 2
     weight = np.exp(-(cost - cost.min(axis=1, keepdims=True)) / 0.02)
     chosen: Reals = (weight * swivels).sum(axis=1) / weight.sum(axis=1)
     return chosen

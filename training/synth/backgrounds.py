@@ -81,7 +81,7 @@ def _cut(image: Image.Image, rng: np.random.Generator, width: int, height: int) 
 
 
 def _grid(width: int, height: int) -> tuple[Floats, Floats]:
-    """x right and y down from the middle, in picture heights."""
+    """X right and y down from the middle, in picture heights."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     return (x + 0.5 - width / 2) / height, (y + 0.5) / height - 0.5
 

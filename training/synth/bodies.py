@@ -10,8 +10,8 @@ from model.encoder import Floats, Ints
 from training.errors import AssetError
 from training.synth import dyes
 from training.synth.assets import DEFAULT_FOLDER, AssetFolder
-from training.synth.brows import brow_mask
 from training.synth.body import Body, PartKind, Piece, Texture, assemble, crease_shade, split_quads, vertex_normals
+from training.synth.brows import brow_mask
 from training.synth.garments import TUCK_M, carry_weights, covered, fit_garment, visible_faces
 from training.synth.identity import Identity
 from training.synth.meshfiles import (

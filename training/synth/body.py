@@ -1,13 +1,13 @@
 """What the renderer draws: one person's mesh, textures, bone weights and rig."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Floats, Ints
-from training.synth.rig import Rig
+from training.synth.rig import Rig, trunk_girth
 
 TEXTURE_PX = 512
 BONES_PER_VERTEX = 4
@@ -73,9 +73,11 @@ def assemble(pieces: list[Piece], rig: Rig) -> Body:
     sizes = [len(piece.vertices) for piece in pieces]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     first_faces = np.concatenate([[0], np.cumsum([len(piece.faces) for piece in pieces])])
-    bones, weights = strongest_bones(np.concatenate([piece.skin for piece in pieces]))
+    vertices = np.concatenate([piece.vertices for piece in pieces]).astype(np.float32)
+    skin = np.concatenate([piece.skin for piece in pieces])
+    bones, weights = strongest_bones(skin)
     return Body(
-        vertices=np.concatenate([piece.vertices for piece in pieces]).astype(np.float32),
+        vertices=vertices,
         normals=np.concatenate([piece.normals for piece in pieces]).astype(np.float32),
         uv=np.concatenate([piece.uv for piece in pieces]).astype(np.float32),
         layers=np.repeat(np.arange(len(pieces)), sizes),
@@ -88,7 +90,7 @@ def assemble(pieces: list[Piece], rig: Rig) -> Body:
             Part(piece.name, piece.kind, int(first), len(piece.faces))
             for piece, first in zip(pieces, first_faces, strict=False)
         ),
-        rig=rig,
+        rig=replace(rig, girth=trunk_girth(rig, vertices, skin.argmax(axis=1))),
     )
 
 

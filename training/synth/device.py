@@ -25,7 +25,7 @@ def open_context() -> Any:
     """
     try:
         return moderngl.create_context(standalone=True, backend="egl", require=430)
-    except Exception as error:  # noqa: BLE001 - moderngl and its loader raise bare Exception
+    except Exception as error:
         raise RenderUnavailableError(
             f"no OpenGL 4.3 through EGL ({error}); on Debian and Ubuntu: apt-get install libegl1 libgl1-mesa-dri "
             "(on a GPU: the NVIDIA driver's libraries with graphics enabled)"

@@ -7,6 +7,7 @@ x towards the little finger, z out of the palm. A pose of the fingers is 21 angl
     16-20  thumb: aside, forward, roll, bend of the first joint, of the last
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from training.synth.handshapes import HANDSHAPES, REST_SHAPE, Handshape
 NUM_FINGER_ANGLES = 21
 THUMB = slice(16, 21)
 FINGER_ROWS = {"index": 0, "middle": 1, "ring": 2, "little": 3}
-PAD_M = 0.0075
+PAD_M = 0.006
 """From the line of a finger's last bone to the skin of its pad."""
 
 FINGER_LIMITS = np.deg2rad(
@@ -145,7 +146,7 @@ def shape_angles(hand: Hand, shape: Handshape) -> Reals:
     thumb = shape.thumb
     angles = np.concatenate([fingers, np.deg2rad([thumb.aside, thumb.forward, thumb.roll, thumb.first, thumb.last])])
     angles = np.clip(angles, *LIMITS.T)
-    return _brought_together(hand, angles, shape.touches) if shape.touches else angles
+    return _settled(hand, angles, shape) if shape.touches or shape.rests else angles
 
 
 def named_angles(hand: Hand, name: str) -> Reals:
@@ -153,34 +154,53 @@ def named_angles(hand: Hand, name: str) -> Reals:
     return shape_angles(hand, REST_SHAPE if name == REST_SHAPE.name else HANDSHAPES[name])
 
 
-def _brought_together(hand: Hand, angles: Reals, finger: str) -> Reals:
-    """Move thumb and finger until their pads meet: damped least squares over the joints that do so in life.
+def _settled(hand: Hand, angles: Reals, shape: Handshape) -> Reals:
+    """Move the thumb to the finger it meets, on this very hand: damped least squares over the joints that do so in life.
 
-    The finger takes its neighbours along when they were bent alike, as in a rounded hand.
+    Tip to tip both give way, and the finger takes along its neighbours that are bent alike, as in a rounded hand. Laid
+    over a folded finger, the thumb alone moves.
     """
-    row = FINGER_ROWS[finger]
+    row = FINGER_ROWS[shape.touches or shape.rests]
     bends = angles[:16].reshape(4, 4)
     alike = [other for other in range(4) if np.abs(bends[other] - bends[row])[[0, 2, 3]].max() < 1e-6]
-    columns = [4 * row, 4 * row + 2, 16, 17, 18, 19, 20]
-    stiffness = 0.004 * np.array([1.0, 1.0, 0.7, 0.7, 0.6, 1.0, 1.0])
+    columns = [16, 17, 18, 19, 20, *([4 * row, 4 * row + 2, 4 * row + 3] if shape.touches else [])]
 
-    def spread_out(change: Reals) -> Reals:
-        moved = angles.copy()
-        moved[columns] += change
-        for other in alike:
-            moved[[4 * other, 4 * other + 2]] += change[:2]
-        return np.clip(moved, *LIMITS.T)
+    def moved(change: Reals) -> Reals:
+        result = angles.copy()
+        result[columns] += change
+        for other in alike if shape.touches else []:
+            result[[4 * other, 4 * other + 2, 4 * other + 3]] += change[5:]
+        return np.clip(result, *LIMITS.T)
 
     def residual(change: Reals) -> Reals:
-        frames, points = finger_frames(hand, spread_out(change)), hand_points(hand, spread_out(change))
-        thumb = points[4] + PAD_M * frames[0, 2, :, 2]
-        tip = points[8 + 4 * row] + PAD_M * frames[1 + row, 2, :, 2]
-        facing = 0.004 * (frames[0, 2, :, 2] + frames[1 + row, 2, :, 2])
-        return np.concatenate([thumb - tip, facing, stiffness * change])
+        now = moved(change)
+        frames, points = finger_frames(hand, now), hand_points(hand, now)
+        pad = points[4] + PAD_M * frames[0, 2, :, 2]
+        if shape.touches:
+            goal = points[8 + 4 * row] + PAD_M * frames[1 + row, 2, :, 2]
+            inward = -frames[1 + row, 2, :, 2]
+        else:
+            goal = points[[6 + 4 * row, 7 + 4 * row]].mean(axis=0) - PAD_M * frames[1 + row, 1, :, 2]
+            inward = frames[1 + row, 1, :, 2]
+        facing = 0.0015 * (frames[0, 2, :, 2] - inward)
+        return np.concatenate([pad - goal, facing, _STIFFNESS[: len(change)] * change])
 
-    change = np.zeros(len(columns))
-    for _ in range(12):
-        here = residual(change)
-        slope = np.stack([(residual(change + step) - here) / 1e-4 for step in 1e-4 * np.eye(len(columns))], axis=-1)
-        change -= 0.7 * np.linalg.solve(slope.T @ slope + 1e-7 * np.eye(len(columns)), slope.T @ here)
-    return spread_out(change)
+    return moved(_least_squares(residual, len(columns)))
+
+
+def _least_squares(residual: Callable[[Reals], Reals], size: int, rounds: int = 14) -> Reals:
+    """The change that makes a residual least, starting from none: Levenberg and Marquardt's method."""
+    change, damping = np.zeros(size), 1e-6
+    here = residual(change)
+    for _ in range(rounds):
+        slope = np.stack([(residual(change + step) - here) / 1e-4 for step in 1e-4 * np.eye(size)], axis=-1)
+        step = np.linalg.solve(slope.T @ slope + damping * np.eye(size), slope.T @ here)
+        there = residual(change - step)
+        if there @ there < here @ here:
+            change, here, damping = change - step, there, damping * 0.3
+        else:
+            damping *= 8.0
+    return change
+
+
+_STIFFNESS = 0.002 * np.array([0.8, 0.8, 0.5, 1.0, 1.0, 1.4, 1.8, 1.8])

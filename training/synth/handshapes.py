@@ -16,7 +16,7 @@ ROUND: Bend = (52, 55, 32)
 HOOKED: Bend = (4, 88, 52)
 CLAWED: Bend = (8, 62, 42)
 BENT: Bend = (82, 6, 4)
-SLOPED: Bend = (58, 18, 10)
+SLOPED: Bend = (50, 22, 10)
 CLOSED: Bend = (86, 102, 62)
 FOLDED: Bend = (38, 108, 58)
 
@@ -60,6 +60,8 @@ class Handshape:
     """Degrees between neighbouring fingers that are extended; 0 holds them together."""
     touches: str = ""
     """The finger whose tip the thumb's tip meets, or "" for none."""
+    rests: str = ""
+    """The folded finger that the thumb lies over, or "" for none."""
     crossed: bool = False
     """True when the middle finger lies over the index finger."""
     partner: str = ""
@@ -82,15 +84,18 @@ def _shape(
     others: Bend = CLOSED,
     spread: float = 0.0,
     touches: str = "",
+    rests: str = "",
     crossed: bool = False,
     partner: str = "",
 ) -> Handshape:
-    return Handshape(name, notation, _fingers(selected, others, pattern), thumb, spread, touches, crossed, partner)
+    return Handshape(
+        name, notation, _fingers(selected, others, pattern), thumb, spread, touches, rests, crossed, partner
+    )
 
 
 _ALL = (
     # The fist and what stands out of it.
-    _shape("FIST", "S", "0000", STRAIGHT, ACROSS),
+    _shape("FIST", "S", "0000", STRAIGHT, ACROSS, rests="middle"),
     _shape("FIST-THUMB-SIDE", "A", "0000", STRAIGHT, Thumb(14, 10, 0, 4)),
     _shape("THUMB-UP", "Å", "0000", STRAIGHT, OUT),
     _shape("FOLDED-HAND", "E", "1111", FOLDED, Thumb(6, 44, 44, 40)),
@@ -107,10 +112,10 @@ _ALL = (
     _shape("C-HAND", "C", "1111", CURVED, OPPOSED, partner="O-HAND"),
     _shape("O-HAND", "O", "1111", ROUND, OPPOSED, touches="middle"),
     _shape("FLAT-BEAK", "B, flat, thumb opposed", "1111", SLOPED, OPPOSED, partner="FLAT-BEAK-SHUT"),
-    _shape("FLAT-BEAK-SHUT", "O, flat", "1111", (66, 14, 8), OPPOSED, touches="middle"),
+    _shape("FLAT-BEAK-SHUT", "O, flat", "1111", (60, 36, 14), OPPOSED, touches="middle"),
     # The index finger.
-    _shape("INDEX", "G", "1000", STRAIGHT, ACROSS, partner="FIST"),
-    _shape("INDEX-HOOK", "X", "1000", HOOKED, ACROSS),
+    _shape("INDEX", "G", "1000", STRAIGHT, ACROSS, rests="middle", partner="FIST"),
+    _shape("INDEX-HOOK", "X", "1000", HOOKED, ACROSS, rests="middle"),
     _shape("INDEX-BENT", "G, bent", "1000", BENT, TUCKED),
     _shape("INDEX-THUMB", "L", "1000", STRAIGHT, OUT, partner="PINCH"),
     _shape("INDEX-THUMB-CURVED", "L, curved", "1000", CURVED, OPPOSED, partner="PINCH"),
@@ -118,24 +123,24 @@ _ALL = (
     _shape("RING-PINCH", "F", "0111", STRAIGHT, OPPOSED, others=(52, 52, 26), spread=12, touches="index"),
     _shape("RING-OPEN", "F, open", "0111", STRAIGHT, OPPOSED, others=CURVED, spread=12, partner="RING-PINCH"),
     # Index and middle finger.
-    _shape("TWO", "H", "1100", STRAIGHT, ACROSS, partner="TWO-BENT"),
-    _shape("TWO-BENT", "H, bent", "1100", BENT, ACROSS),
+    _shape("TWO", "H", "1100", STRAIGHT, ACROSS, partner="TWO-BENT", rests="ring"),
+    _shape("TWO-BENT", "H, bent", "1100", BENT, ACROSS, rests="ring"),
     _shape("TWO-THUMB", "H, thumb out", "1100", STRAIGHT, OUT, partner="TWO-PINCH"),
-    _shape("V-HAND", "V", "1100", STRAIGHT, ACROSS, spread=22, partner="TWO"),
-    _shape("V-HOOK", "V, bent", "1100", HOOKED, ACROSS, spread=20),
+    _shape("V-HAND", "V", "1100", STRAIGHT, ACROSS, spread=22, partner="TWO", rests="ring"),
+    _shape("V-HOOK", "V, bent", "1100", HOOKED, ACROSS, spread=20, rests="ring"),
     _shape("V-THUMB", "3", "1100", STRAIGHT, OUT, spread=20, partner="TWO-PINCH"),
     _shape("V-THUMB-HOOK", "3, bent", "1100", CLAWED, Thumb(50, 14, 6, 40), spread=18),
-    _shape("CROSSED", "R", "1100", STRAIGHT, ACROSS, crossed=True),
-    _shape("TWO-PINCH", "H, shut", "1100", (60, 24, 12), OPPOSED, touches="middle"),
-    Handshape("K-HAND", "K", (STRAIGHT, (46, 8, 4), CLOSED, CLOSED), Thumb(18, 34, 6, 4), 6, "", False, ""),
+    _shape("CROSSED", "R", "1100", STRAIGHT, ACROSS, crossed=True, rests="ring"),
+    _shape("TWO-PINCH", "H, shut", "1100", (56, 38, 18), OPPOSED, touches="middle"),
+    Handshape("K-HAND", "K", (STRAIGHT, (46, 8, 4), CLOSED, CLOSED), Thumb(18, 34, 6, 4), spread=6),
     # The others.
-    _shape("THREE", "W", "1110", STRAIGHT, INSIDE, spread=14),
-    _shape("LITTLE", "I", "0001", STRAIGHT, ACROSS, partner="FIST"),
-    _shape("HORNS", "horns", "1001", STRAIGHT, ACROSS, partner="FIST"),
+    _shape("THREE", "W", "1110", STRAIGHT, INSIDE, spread=14, rests="little"),
+    _shape("LITTLE", "I", "0001", STRAIGHT, ACROSS, partner="FIST", rests="middle"),
+    _shape("HORNS", "horns", "1001", STRAIGHT, ACROSS, partner="FIST", rests="middle"),
     _shape("THUMB-LITTLE", "Y", "0001", STRAIGHT, OUT, spread=16),
     _shape("HORNS-THUMB", "horns, thumb out", "1001", STRAIGHT, OUT, spread=8),
     _shape("MIDDLE-DOWN", "8, open", "1011", STRAIGHT, Thumb(46, 16), others=(68, 10, 6), spread=12),
-    _shape("MIDDLE-PINCH", "8", "1011", STRAIGHT, OPPOSED, others=(64, 34, 18), spread=12, touches="middle"),
+    _shape("MIDDLE-PINCH", "8", "1011", STRAIGHT, OPPOSED, others=(58, 42, 22), spread=12, touches="middle"),
     _shape("LAX-HAND", "finger2345, lax", "1111", LAX, LOOSE, spread=4),
 )
 HANDSHAPES: dict[str, Handshape] = {shape.name: shape for shape in _ALL}

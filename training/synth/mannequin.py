@@ -258,7 +258,9 @@ def _skin_shapes(rig: Rig, thick: float) -> list[Shape]:
     shapes = [
         ellipsoid(rig, "head", head + np.float32([0, 0.38 * height, 0.1 * height]), _times(height, (0.44, 0.66, 0.54))),
         ellipsoid(rig, "head", rig.landmarks[8] - np.float32([0, 0, 0.012]), _times(thick, (0.012, 0.020, 0.016))),
-        tube(rig, ["neck01", "neck02", "neck03", "head"], _both(thick, 0.062, 0.056, 0.054, 0.054), (1, 0, 0), end="head"),
+        tube(
+            rig, ["neck01", "neck02", "neck03", "head"], _both(thick, 0.062, 0.056, 0.054, 0.054), (1, 0, 0), end="head"
+        ),
     ]
     shapes += [ellipsoid(rig, "head", rig.landmarks[8 + ear], _times(thick, (0.010, 0.03, 0.018))) for ear in (7, 8)]
     for side in "LR":
@@ -295,7 +297,12 @@ def _cloth_shapes(rig: Rig, thick: float) -> list[Shape]:
 
 def _eye_shapes(rig: Rig, scale: float) -> list[Shape]:
     eyes = [
-        ellipsoid(rig, f"eye.{side}", rig.landmarks[place] - np.float32([0, 0, 0.006 * scale]), _times(scale, (0.012, 0.007, 0.008)))
+        ellipsoid(
+            rig,
+            f"eye.{side}",
+            rig.landmarks[place] - np.float32([0, 0, 0.006 * scale]),
+            _times(scale, (0.012, 0.007, 0.008)),
+        )
         for side, place in (("L", 10), ("R", 13))
     ]
     mouth = rig.landmarks[17:19].mean(0) - np.float32([0, 0, 0.004 * scale])

@@ -27,9 +27,8 @@ from training.skeleton import (
     unit,
 )
 from training.synth.hands import palm_frame
+from training.synth.rig import GIRTH_STEPS
 
-GIRTH_STEPS = 8
-"""Heights at which the girth of the trunk is known, evenly from the shoulders to the hips."""
 # Front, back and half width of a dressed adult's trunk in shoulder widths, seen from the joints of the shoulders.
 _USUAL_GIRTH = np.array([[0.36, -0.25, 0.45]]).repeat(GIRTH_STEPS, axis=0)
 _EYE_INNER, _EYE, _EYE_OUTER = 9, 10, 11

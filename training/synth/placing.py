@@ -8,7 +8,8 @@ from training.skeleton import Reals, pitch_yaw_roll, unit
 from training.synth.arms import Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction
-from training.synth.places import GIRTH_STEPS, Place, Surroundings, push_out
+from training.synth.places import Place, Surroundings, push_out
+from training.synth.rig import GIRTH_STEPS
 from training.synth.stroke import Stroke, make_stroke
 from training.synth.style import SignerStyle
 from training.synth.timing import smooth

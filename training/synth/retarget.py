@@ -55,8 +55,8 @@ def mirror_transforms(transforms: Reals) -> Reals:
 
 
 def girth_of(rig: Rig) -> Reals:
-    """The girth of a rig's trunk, [8, 3] metres."""
-    return usual_girth(rig.landmarks)
+    """The girth of a rig's trunk, [8, 3] metres; the usual one where the rig has none."""
+    return usual_girth(rig.landmarks) if rig.girth is None else rig.girth.astype(float)
 
 
 def bone_turns(posed: PosedArm) -> dict[str, Reals]:

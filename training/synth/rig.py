@@ -15,6 +15,8 @@ from model.encoder import Floats, Ints
 NUM_LANDMARKS = 61
 RIGHT_HAND = slice(19, 40)
 LEFT_HAND = slice(40, 61)
+GIRTH_STEPS = 8
+"""Heights at which the girth of the trunk is known, evenly from the shoulders to the hips."""
 
 _TRUNK = {
     "root": "",
@@ -85,6 +87,9 @@ class Rig:
     """[61, 3] rest positions of the keypoints of the priors on this body."""
     landmark_bones: Ints
     """[61] the bone that carries each keypoint."""
+    girth: Floats | None = None
+    """[8, 3] metres: front, back (negative) and half width of the dressed trunk from the height of the shoulders down to
+    that of the hips, seen from the line from between the shoulders to between the hips; None where no skin is known."""
 
     def bone(self, name: str) -> int:
         """The row of a bone.
@@ -122,6 +127,31 @@ class Performance:
     def duration_s(self) -> float:
         """Seconds it lasts."""
         return self.num_frames / self.fps
+
+
+def trunk_girth(rig: Rig, vertices: Floats, bones: Ints) -> Floats:
+    """How far skin and clothes stand out from the middle of the trunk, for hands that must not sink into it.
+
+    Args:
+        rig: the bones at rest.
+        vertices: [V, 3] metres at rest.
+        bones: [V] the bone that moves each vertex most.
+
+    Returns:
+        [8, 3] float32 metres, as `Rig.girth`.
+    """
+    trunk = [row for row, name in enumerate(rig.names) if name.startswith(("spine", "root", "pelvis", "clavicle"))]
+    points = vertices[np.isin(bones, trunk)]
+    shoulders, hips = rig.landmarks[[0, 3]].mean(0), rig.landmarks[[6, 7]].mean(0)
+    width = float(np.linalg.norm(rig.landmarks[3] - rig.landmarks[0]))
+    girth = []
+    for share in np.linspace(0.0, 1.0, GIRTH_STEPS):
+        middle = shoulders + share * (hips - shoulders)
+        slab = points[np.abs(points[:, 1] - middle[1]) < 0.03] - middle
+        inner = slab[np.abs(slab[:, 0]) < 0.25 * width]
+        sides = np.abs(slab[:, 0])
+        girth.append((inner[:, 2].max(), inner[:, 2].min(), sides[sides < 0.6 * width].max()))
+    return np.array(girth, np.float32)
 
 
 def make_rig(heads: Floats, tails: Floats, face: Floats) -> Rig:
