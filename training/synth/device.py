@@ -81,12 +81,14 @@ class LoadedBody:
     caster: moderngl.VertexArray | None
     focus: Floats
     """[3] where the light is aimed: the chest."""
+    context: moderngl.Context
     owned: tuple[Resource, ...]
 
     def release(self) -> None:
         """Free the device's memory."""
-        for resource in self.owned:
-            resource.release()
+        with self.context:
+            for resource in self.owned:
+                resource.release()
 
 
 def load_body(gl: moderngl.Context, programs: Programs, body: Body, lowest_m: float) -> LoadedBody:
@@ -127,6 +129,7 @@ def load_body(gl: moderngl.Context, programs: Programs, body: Body, lowest_m: fl
         sheer=drawn(programs.sheer, layout, faces[~solid]),
         caster=drawn(programs.shadow, [], row_of[casting]),
         focus=body.rig.heads[body.rig.bone("spine01")],
+        context=gl,
         owned=tuple(owned),
     )
 
