@@ -34,6 +34,7 @@ from training.synth.retarget import (
     mirror_rig,
     mirror_rotations,
     mirror_transforms,
+    mirror_turns,
     posed_points,
     with_right_arm,
 )
@@ -98,10 +99,9 @@ def _perform(sign: Sign, rig: Rig, style: SignerStyle, rng: np.random.Generator,
     around = replace(around, points=with_right_arm(around.points, posed_points(other)))
     left_side = Side(signer.arms[0], around, carrier, style, fps)
     lead = _pose(left_side, _leading_track(left_side, sign, phases, rng))
-    right = {name: turns * np.outer([-1, 1, 1], [-1, 1, 1]) for name, turns in bone_turns(other).items()}
     gaze, mouth = _face(signer, phases, rng)
     return Performance(
-        rotations=local_rotations(rig, trunk, bone_turns(lead), right),
+        rotations=local_rotations(rig, trunk, bone_turns(lead), mirror_turns(bone_turns(other))),
         root=None,
         fps=fps,
         gloss=sign.gloss,

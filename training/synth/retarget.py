@@ -112,6 +112,11 @@ def _part_of_the_way(start: Reals, end: Reals, rest_axis: Reals, share: float) -
     return start @ (np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
 
 
+def mirror_turns(turns: dict[str, Reals]) -> dict[str, Reals]:
+    """Turns in space of the other side's bones, from those of the mirrored arm."""
+    return {name: turn * _FLIP for name, turn in turns.items()}
+
+
 def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[str, Reals]) -> Reals:
     """Every bone's rotation relative to its parent.
 
