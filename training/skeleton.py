@@ -417,7 +417,7 @@ def _swivel_axes(axis: Reals) -> tuple[Reals, Reals]:
     """
     down = np.array([0.0, -1.0, -0.25]) / np.hypot(1.0, 0.25)
     lowest = unit(down - (axis @ down)[..., None] * axis)
-    outward = np.cross(axis, lowest)
+    outward = cross(axis, lowest)
     return lowest, outward
 
 
@@ -436,6 +436,13 @@ def unit(vectors: Reals) -> Reals:
     return vectors / np.where(length > 1e-9, length, np.nan)
 
 
+def cross(a: Reals, b: Reals) -> Reals:
+    """Cross products of vectors [..., 3]: several times as fast as numpy's for the few vectors of a frame."""
+    x, y, z = a[..., 0], a[..., 1], a[..., 2]
+    u, v, w = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
+
+
 def frame_from(x: Reals, near_z: Reals) -> Reals:
     """The frame whose x axis is given and whose z axis leans towards a direction.
 
@@ -446,8 +453,8 @@ def frame_from(x: Reals, near_z: Reals) -> Reals:
     Returns:
         [..., 3, 3], one axis per column.
     """
-    y = unit(np.cross(near_z, x))
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
+    y = unit(cross(near_z, x))
+    return np.stack([x, y, cross(x, y)], axis=-1)
 
 
 def turn_y(angle: Reals) -> Reals:
@@ -480,7 +487,11 @@ def turn(bend: Reals, sway: Reals) -> Reals:
 
 
 def _matrix(rows: list[list[Reals]]) -> Reals:
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    matrix = np.empty((*rows[0][0].shape, 3, 3))
+    for row, values in enumerate(rows):
+        for column, value in enumerate(values):
+            matrix[..., row, column] = value
+    return matrix
 
 
 def _bend_and_sway(base: Reals, direction: Reals) -> Reals:

@@ -17,6 +17,7 @@ from training.skeleton import (
     R_SHOULDER,
     Reals,
     bend_arm,
+    cross,
     natural_swivel,
     turn,
     turn_about,
@@ -111,8 +112,8 @@ def arm_frames(shoulder: Reals, elbow: Reals, wrist: Reals, hint: Reals | float 
 
 
 def _spanned(y: Reals, near_x: Reals) -> Reals:
-    z = unit(np.cross(near_x, y))
-    return np.stack([np.cross(y, z), y, z], axis=-1)
+    z = unit(cross(near_x, y))
+    return np.stack([cross(y, z), y, z], axis=-1)
 
 
 def held(fore_frame: Reals, hold: Reals) -> Reals:

@@ -229,7 +229,12 @@ def _touching_columns(handshape: str) -> NDArray[np.bool_]:
 
 
 def _rest_track(side: Side, rng: np.random.Generator) -> Track:
-    """An idle hand at every moment."""
+    """A hand that does nothing, at every moment."""
+    return _kept_out(side, _restless(side, _idle(side), rng))
+
+
+def _idle(side: Side) -> Track:
+    """Where a hand is, in this signer's manner, that does nothing."""
     around, arm, T = side.around, side.arm, len(side.carrier)
     shoulder = side.carrier[..., :3] @ arm.shoulder + side.carrier[..., 3]
     if side.style.rest == "sides":
@@ -241,13 +246,12 @@ def _rest_track(side: Side, rng: np.random.Generator) -> Track:
         hold, swivel = np.deg2rad([35.0, 8.0, 0.0]), np.deg2rad(38.0)
     swivel = swivel + np.deg2rad(side.style.elbow_out_deg)
     fingers = named_angles(arm.hand, "REST") + np.deg2rad(side.style.finger_deg)
-    idle = Track(wrist, np.full(T, swivel), np.tile(hold, (T, 1)), np.clip(np.tile(fingers, (T, 1)), *LIMITS.T))
-    return _kept_out(side, _restless(side, idle, rng))
+    return Track(wrist, np.full(T, swivel), np.tile(hold, (T, 1)), np.tile(np.clip(fingers, *LIMITS.T), (T, 1)))
 
 
 def _whole_track(side: Side, active: Track, phases: Phases, rng: np.random.Generator) -> Track:
     """Rest, the way to the sign, the sign, the way back, rest."""
-    idle = _rest_track(side, rng)
+    idle = _idle(side)
     frames = np.arange(phases.num_frames)
     there = (frames - phases.preparation) / (phases.stroke - phases.preparation)
     back = 1.0 - (frames - phases.retraction + 1) / (phases.rest - phases.retraction)

@@ -22,6 +22,7 @@ from training.skeleton import (
     R_SHOULDER,
     RIGHT_HAND,
     Reals,
+    cross,
     head_frame,
     mirror_points,
     unit,
@@ -78,9 +79,9 @@ class Surroundings:
 
 def trunk_frame(across: Reals, up: Reals) -> Reals:
     """The axes of a trunk from its shoulder line and its spine: [..., 3, 3], one per column."""
-    z = unit(np.cross(across, up))
+    z = unit(cross(across, up))
     y = unit(up)
-    return np.stack([np.cross(y, z), y, z], axis=-1)
+    return np.stack([cross(y, z), y, z], axis=-1)
 
 
 def usual_girth(landmarks: Reals) -> Reals:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.skeleton import Reals, pitch_yaw_roll, unit
+from training.skeleton import Reals, cross, pitch_yaw_roll, unit
 from training.synth.arms import Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction
@@ -105,7 +105,7 @@ def meant_palm(style: SignerStyle, trunk: Reals, orientation: Orientation) -> Re
     y = unit(np.array(direction(orientation.fingers), float))
     z = unit(np.array(direction(orientation.palm), float))
     own = pitch_yaw_roll(np.deg2rad(np.array([style.turn_deg])))[0]
-    return trunk @ own @ np.stack([np.cross(y, z), y, z], axis=-1)
+    return trunk @ own @ np.stack([cross(y, z), y, z], axis=-1)
 
 
 def off_skin(path: Reals, normal: Reals) -> Reals:

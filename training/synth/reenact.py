@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from training.errors import PoseError
-from training.skeleton import Reals, frame_from, mirror_points, pitch_yaw_roll, turn, unit
+from training.skeleton import Reals, cross, frame_from, mirror_points, pitch_yaw_roll, turn, unit
 from training.synth.arms import (
     HOLD_LIMITS,
     Arm,
@@ -194,8 +194,8 @@ def _trunk_rotations(signer: Signer, body: Reals, fps: float) -> Reals:
 def _upright(across: Reals, up: Reals) -> Reals:
     """The frame with x along the shoulders and y near the spine."""
     x = unit(across)
-    z = unit(np.cross(x, up))
-    return np.stack([x, np.cross(z, x), z], axis=-1)
+    z = unit(cross(x, up))
+    return np.stack([x, cross(z, x), z], axis=-1)
 
 
 def _from_usual(frames: Reals, sigma_frames: float) -> Reals:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.skeleton import R_SHOULDER, R_WRIST, RIGHT_HAND, Reals, mirror_points, turn_y, unit
+from training.skeleton import R_SHOULDER, R_WRIST, RIGHT_HAND, Reals, cross, mirror_points, turn_y, unit
 from training.synth.arms import Arm, ArmPose, hold_of
 from training.synth.places import usual_girth
 from training.synth.rig import Rig
@@ -89,10 +89,10 @@ def bone_turns(posed: PosedArm) -> dict[str, Reals]:
 
 def _least_turn(start: Reals, end: Reals) -> Reals:
     """The smallest rotation from one direction to another: [T, 3] twice to [T, 3, 3]."""
-    axis = np.cross(start, end)
+    axis = cross(start, end)
     cosine = (start * end).sum(axis=-1)[..., None, None]
-    cross = _cross_matrix(axis)
-    return np.eye(3) + cross + cross @ cross / np.maximum(1.0 + cosine, 1e-6)
+    skew = _cross_matrix(axis)
+    return np.eye(3) + skew + skew @ skew / np.maximum(1.0 + cosine, 1e-6)
 
 
 def _cross_matrix(v: Reals) -> Reals:
@@ -108,8 +108,8 @@ def _part_of_the_way(start: Reals, end: Reals, rest_axis: Reals, share: float) -
     sine = 0.5 * np.einsum("tab,ab->t", between, _cross_matrix(unit(rest_axis)))
     cosine = 0.5 * (np.trace(between, axis1=-2, axis2=-1) - 1.0)
     angle = share * np.arctan2(sine, cosine)[..., None, None]
-    cross = _cross_matrix(unit(rest_axis))
-    return start @ (np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
+    skew = _cross_matrix(unit(rest_axis))
+    return start @ (np.eye(3) + np.sin(angle) * skew + (1.0 - np.cos(angle)) * (skew @ skew))
 
 
 def mirror_turns(turns: dict[str, Reals]) -> dict[str, Reals]:
