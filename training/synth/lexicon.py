@@ -101,7 +101,7 @@ def _check_movement(sign: Sign) -> None:
 def _fitting(handshape: str) -> tuple[str, ...]:
     """The kinds of movement a handshape can do: it opens and closes with a partner, and wiggles two fingers or more."""
     shape = HANDSHAPES[handshape]
-    unfit = [*(() if shape.partner else ("OPENING", "CLOSING")), *(("WIGGLE",) if shape.num_extended < 2 else ())]
+    unfit = [*(() if shape.partner else ("OPENING", "CLOSING")), *(("WIGGLE",) if shape.num_free < 2 else ())]
     return tuple(kind for kind in MOVEMENTS if kind not in unfit)
 
 

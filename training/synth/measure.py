@@ -1,11 +1,12 @@
 """How good the synthetic motion is, in numbers: are signs told apart, and how true is a re-enactment?"""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from model.encoder import Ints
 from training.errors import PoseError
 from training.skeleton import L_SHOULDER, R_SHOULDER, Angles, Reals, inverse, mirror_angles, unit
 from training.synth.hands import palm_frame
@@ -17,7 +18,12 @@ from training.synth.retarget import MIRROR_X
 from training.synth.rig import Performance, Rig, pose_bones, pose_landmarks
 from training.synth.style import SignerStyle
 
-NUM_SEGMENTS = 8
+NUM_SEGMENTS = 16
+"""Equal parts of a clip that its features are averaged over."""
+# The five bones of a palm turn together at the wrist and count as one; so do the sine and cosine of its twist.
+_WEIGHTS = np.ones(41)
+_WEIGHTS[[0, 1, 8, 9, 16, 17, 24, 25, 32, 33]] = 5.0**-0.5
+_WEIGHTS[40] = 2.0**-0.5
 
 
 # ------------------------------------------------------------------------------------------------------- distinctness
@@ -45,9 +51,9 @@ def measure_distinctness(
 ) -> Distinctness:
     """Exact poses of every sign by two signers; each of the second's is looked up among the first's.
 
-    A clip is cut from where a hand first leaves rest to where the last one is back, and that stretch into `NUM_SEGMENTS`
-    of equal length; the features are the sines and cosines of the angles, averaged over each. Nearest is by Euclidean
-    distance, to the clip as it is or mirrored, for signers lead with either hand.
+    A clip is cut from where a hand first leaves rest to where the last one is back, and that stretch into
+    `NUM_SEGMENTS` of equal length; the features are the sines and cosines of the angles, averaged over each. Nearest
+    is by Euclidean distance, to the clip as it is or mirrored, for signers lead with either hand.
 
     Args:
         signers: two rigs and styles.
@@ -91,10 +97,10 @@ def landmarks_of(performance: Performance, rig: Rig) -> Reals:
 
 
 def features_of(angles: Angles) -> tuple[Reals, Reals]:
-    """Averages of sine and cosine of the angles over equal parts of the stretch that moves: of both hands, of the body."""
+    """Sines and cosines of the angles of both hands, and of the body, averaged over equal parts of what moves."""
     hands = np.concatenate([angles.left, angles.right], axis=-1)
     active = _active(np.concatenate([hands, angles.body], axis=-1))
-    return _segments(hands[active]), _segments(angles.body[active])
+    return _segments(hands[active], np.tile(_WEIGHTS, 2)), _segments(angles.body[active], np.ones(22))
 
 
 def _active(angles: Reals) -> slice:
@@ -105,26 +111,20 @@ def _active(angles: Reals) -> slice:
     return slice(int(moving[0]), int(moving[-1]) + 1)
 
 
-def _segments(angles: Reals) -> Reals:
-    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+def _segments(angles: Reals, weights: Reals) -> Reals:
+    waves = np.concatenate([weights * np.sin(angles), weights * np.cos(angles)], axis=-1)
     bounds = np.linspace(0, len(waves), NUM_SEGMENTS + 1)
-    rows = [
-        np.arange(int(first), max(int(np.ceil(last)), int(first) + 1))
-        for first, last in zip(bounds, bounds[1:], strict=False)
-    ]
-    return np.concatenate([waves[np.minimum(row, len(waves) - 1)].mean(axis=0) for row in rows])
+    starts = np.minimum(bounds[:-1].astype(int), len(waves) - 1)
+    ends = np.maximum(np.ceil(bounds[1:]).astype(int), starts + 1)
+    return np.concatenate([waves[start:end].mean(axis=0) for start, end in zip(starts, ends, strict=True)])
 
 
-def _nearest(gallery: Reals, queries: Reals) -> Reals:
+def _nearest(gallery: Reals, queries: Reals) -> Ints:
     """Row of the gallery's nearest clip for every query: [N]."""
     shown = gallery[:, 0]
-    distances = [
-        np.square(shown).sum(axis=-1)[None]
-        - 2.0 * queries[:, side] @ shown.T
-        + np.square(queries[:, side]).sum(axis=-1)[:, None]
-        for side in (0, 1)
-    ]
-    return np.minimum(*distances).argmin(axis=1)
+    as_is, mirrored = (np.square(shown).sum(axis=-1) - 2.0 * queries[:, side] @ shown.T for side in (0, 1))
+    nearest: Ints = np.minimum(as_is, mirrored).argmin(axis=1)
+    return nearest
 
 
 # ------------------------------------------------------------------------------------------------------- re-enactment
@@ -152,8 +152,8 @@ class Fidelity:
     finger_degrees: Reals
     """[3] likewise of the directions of finger bones."""
     jitter: Reals
-    """[2] the clips' own and the performances' unrest: median length of a wrist's second difference over time, in shoulder
-    widths."""
+    """[2] unrest of the clips and of the performances: median length of a wrist's second difference over time, in
+    shoulder widths."""
 
 
 def measure_reenactment(
@@ -192,14 +192,15 @@ def _summary(values: Reals) -> Reals:
 def _errors(clip: ClipLandmarks, rig: Rig) -> dict[str, Reals]:
     performed = landmarks_of(reenact(clip, rig, "clip"), rig)
     width = float(np.linalg.norm(rig.landmarks[L_SHOULDER] - rig.landmarks[R_SHOULDER]))
+    resting = rig.landmarks.astype(float)
     parts = [
-        _side_errors(clip.body[:, [11, 13, 15]], clip.left, performed[:, 3:6], performed[:, 40:61], rig.landmarks[40:61]),
+        _side_errors(clip.body[:, [11, 13, 15]], clip.left, performed[:, 3:6], performed[:, 40:61], resting[40:61]),
         _side_errors(
             clip.body[:, [12, 14, 16]] * MIRROR_X,
             clip.right * MIRROR_X,
             performed[:, 0:3] * MIRROR_X,
             performed[:, 19:40] * MIRROR_X,
-            rig.landmarks[19:40] * MIRROR_X,
+            resting[19:40] * MIRROR_X,
         ),
     ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -221,7 +222,7 @@ def _side_errors(arm: Reals, hand: Reals, performed: Reals, fingers: Reals, rest
     elbow = performed[:, 0] + lengths[:, :1] * wanted[:, 0]
     wrist = elbow + lengths[:, 1:] * wanted[:, 1]
     found = ~np.isnan(hand[:, 0, 0])
-    shape = _built_like(hand[found], resting.astype(float))
+    shape = _built_like(hand[found], resting)
     in_place = np.linalg.norm(wrist[found, None] + shape - fingers[found], axis=-1)
     own = np.linalg.norm(shape - (fingers[found] - fingers[found, :1]), axis=-1)
     meant, done = (np.diff(points[:, 1:].reshape(-1, 5, 4, 3), axis=2) for points in (hand[found], fingers[found]))
@@ -239,7 +240,7 @@ def _side_errors(arm: Reals, hand: Reals, performed: Reals, fingers: Reals, rest
 
 
 def _built_like(hand: Reals, resting: Reals) -> Reals:
-    """A hand's pose on another hand's bones, from its wrist: palm turned as a whole, fingers bone by bone, [N, 21, 3]."""
+    """A hand's pose on another hand's bones, from its wrist: palm as a whole, fingers bone by bone, [N, 21, 3]."""
     palm = palm_frame(resting)
     local = (resting - resting[0]) @ palm
     starts = np.einsum("nab,fb->nfa", palm_frame(hand), local[1::4])
@@ -250,4 +251,5 @@ def _built_like(hand: Reals, resting: Reals) -> Reals:
 
 
 def _degrees_between(a: Reals, b: Reals) -> Reals:
-    return np.rad2deg(np.arccos(np.clip((unit(a) * unit(b)).sum(axis=-1), -1.0, 1.0)))
+    degrees: Reals = np.rad2deg(np.arccos(np.clip((unit(a) * unit(b)).sum(axis=-1), -1.0, 1.0)))
+    return degrees

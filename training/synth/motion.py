@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from model.encoder import Floats
 from training.skeleton import Reals, mirror_points, pitch_yaw_roll, unit
 from training.synth.arms import Arm, measure_arm, pose_arm
-from training.synth.hands import FINGER_ROWS, LIMITS, NUM_FINGER_ANGLES, finger_frames, hand_points, named_angles
-from training.synth.handshapes import HANDSHAPES
+from training.synth.hands import LIMITS, NUM_FINGER_ANGLES, finger_frames, hand_points, named_angles
+from training.synth.handshapes import FINGER_ROWS, HANDSHAPES
 from training.synth.lexicon import check
 from training.synth.phonology import LOCATIONS, Sign
 from training.synth.places import Surroundings, find_place, push_out
@@ -157,7 +158,7 @@ def _engagement(phases: Phases) -> Reals:
     return rise - minimum_jerk((frames - phases.retraction) / max(phases.rest - phases.retraction, 1))
 
 
-def _face(signer: Signer, phases: Phases, rng: np.random.Generator) -> tuple[Reals, Reals]:
+def _face(signer: Signer, phases: Phases, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Gaze [T, 2], mostly at whoever watches with a glance at the hand, and mouth [T], moving with the sign."""
     T = phases.num_frames
     wander = np.deg2rad(1.5) * unrest(rng, T, 2, 0.4, signer.fps)
@@ -212,7 +213,8 @@ def _finger_angles(side: Side, handshape: str, stroke: Stroke) -> Reals:
     angles = shape + stroke.shut[:, None] * (partner - shape)
     angles = angles + style.laxness * (named_angles(hand, "REST") - angles) * ~_touching_columns(handshape)
     angles[:, [0, 4, 8, 12]] += stroke.wiggle
-    return np.clip(angles + np.deg2rad(style.finger_deg) * ~_touching_columns(handshape), *LIMITS.T)
+    held: Reals = np.clip(angles + np.deg2rad(style.finger_deg) * ~_touching_columns(handshape), *LIMITS.T)
+    return held
 
 
 def _touching_columns(handshape: str) -> NDArray[np.bool_]:
@@ -272,7 +274,8 @@ def _curved(side: Side, start: Reals, end: Reals, progress: Reals) -> Reals:
     way = np.linalg.norm(end - start, axis=-1, keepdims=True)
     bulge = side.around.trunk @ unit(np.array([0.35, 0.0, 0.95]))
     height = 0.16 * way * (4.0 * progress * (1.0 - progress))[:, None]
-    return start + progress[:, None] * (end - start) + height * bulge
+    way_there: Reals = start + progress[:, None] * (end - start) + height * bulge
+    return way_there
 
 
 def _finger_progress(u: Reals) -> Reals:

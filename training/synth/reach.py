@@ -13,7 +13,7 @@ from training.synth.phonology import DIRECTIONS, LOCATIONS, Movement, Orientatio
 from training.synth.places import Place, Surroundings, find_place, usual_girth
 from training.synth.placing import Side, meant_palm, off_skin, place_base, place_hand, still
 from training.synth.retarget import PosedArm, posed_points, with_right_arm
-from training.synth.stroke import Stroke, make_stroke
+from training.synth.stroke import make_stroke
 from training.synth.style import SignerStyle
 
 MAX_STRAIN_DEG = 15.0
