@@ -96,7 +96,7 @@ def test_a_file_the_server_does_not_have_is_named(server, tmp_path):
 
 def test_a_server_that_is_gone_is_named_with_what_to_do(tmp_path):
     sources = {"here": "http://127.0.0.1:9/"}
-    with pytest.raises(AssetError, match="can't be reached .* or give --from DIR"):
+    with pytest.raises(AssetError, match=r"can't be reached .* or give --from DIR"):
         fetch_assets(tmp_path, sources=sources, manifest=manifest_of(FILES))
 
 

@@ -54,5 +54,5 @@ def test_impossible_cameras_are_refused_with_the_value_named():
         Camera((0, 1, 4), (0, 1, 0), 170)
     with pytest.raises(SceneError, match="also its target"):
         Camera((0, 1, 4), (0, 1, 4), 40)
-    with pytest.raises(SceneError, match="fill is 1.5"):
+    with pytest.raises(SceneError, match=r"fill is 1\.5"):
         frame_signer(mannequin_rig(), aspect=1, fill=1.5)

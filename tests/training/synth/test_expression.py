@@ -8,7 +8,6 @@ from training.synth.mannequin import mannequin_rig
 from training.synth.rig import Performance, pose_bones
 
 
-
 @pytest.fixture
 def performance(rest):
     def make(rig, **face):

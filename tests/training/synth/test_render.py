@@ -104,8 +104,7 @@ def test_exposure_brightens_and_white_balance_colours(renderer, figure, raised, 
 def test_noise_has_the_size_it_says_and_no_mean(renderer, figure, raised, plain_scene):
     body = renderer.load(figure)
     clean, noisy = (
-        renderer.render(body, raised, plain_scene(film=Film(noise=noise)))[:, :10].astype(float)
-        for noise in (0.0, 0.1)
+        renderer.render(body, raised, plain_scene(film=Film(noise=noise)))[:, :10].astype(float) for noise in (0.0, 0.1)
     )
     # Two uniform numbers less their mean: variance 1/6; mid grey gets 1.3 - 0.5 of it.
     assert (noisy - clean).std() / 255 == pytest.approx(0.1 * 0.8 / np.sqrt(6), rel=0.15)
@@ -170,5 +169,5 @@ def test_without_egl_the_error_names_the_packages(monkeypatch):
         raise Exception("libEGL.so not loaded")
 
     monkeypatch.setattr(moderngl, "create_context", missing)
-    with pytest.raises(RenderUnavailableError, match="libEGL.so not loaded.*apt-get install libegl1 libgl1-mesa-dri"):
+    with pytest.raises(RenderUnavailableError, match=r"libEGL\.so not loaded.*apt-get install libegl1 libgl1-mesa-dri"):
         open_context()

@@ -67,10 +67,10 @@ def test_a_rendering_that_was_interrupted_continues_to_the_same_bytes(rendered, 
 def test_a_folder_of_another_plan_is_refused_with_the_difference(rendered, tmp_path):
     folder, _ = rendered
     other = RenderPlan(num_signs=2, num_signers=2, seed=4, width=64, height=48, bodies="mannequins")
-    with pytest.raises(OutputError, match="clips of another plan \\(seed 3 there, 4 asked for\\)"):
+    with pytest.raises(OutputError, match=r"clips of another plan \(seed 3 there, 4 asked for\)"):
         render_dictionary(folder, other, Mannequins())
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(OutputError, match="not empty and holds no plan.json"):
+    with pytest.raises(OutputError, match=r"not empty and holds no plan\.json"):
         render_dictionary(tmp_path, PLAN, Mannequins())
 
 
@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_no_half_clip_and_the_command_resumes(rendered, tmp_p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest - 1, hard))  # the largest file does not fit
     try:
-        with pytest.raises(OutputError, match="can't be written: .* what was finished is kept"):
+        with pytest.raises(OutputError, match=r"can't be written: .* what was finished is kept"):
             render_dictionary(tmp_path, PLAN, Mannequins())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
