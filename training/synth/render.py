@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import moderngl
 import numpy as np
 
-from model.encoder import Floats, Frames
+from model.encoder import Flags, Floats, Frames
 from training.errors import SceneError
 from training.synth.body import Body
 from training.synth.camera import view_projection
-from training.synth.detail import thin
+from training.synth.detail import faces_away, faces_below, thin
 from training.synth.device import LoadedBody, compile_programs, load_body, open_context
 from training.synth.scene import Film, Lights, Scene, sway
 
@@ -83,17 +83,23 @@ class Renderer:
         self._tiles, self._sways = gl.buffer(reserve=num * 96), gl.buffer(reserve=num * 16)
         self._posed, self._lit = gl.buffer(reserve=16), gl.buffer(reserve=16)
 
-    def load(self, body: Body, *, lowest_m: float = -np.inf, cell_m: float = 0.0) -> LoadedBody:
+    def load(
+        self, body: Body, *, lowest_m: float = -np.inf, cell_m: float = 0.0, toward_camera: Floats | None = None
+    ) -> LoadedBody:
         """Bring a body to the device.
 
         Args:
             body: who is to be drawn.
-            lowest_m: faces that lie below this height at rest are left out: what no picture shows costs nothing.
+            lowest_m: legs and trunk below this height are left out: what no picture shows costs nothing.
             cell_m: points nearer than this are merged; about what one pixel shows, see `pixel_m`.
+            toward_camera: [3] direction to the camera, where it is known: the far side of clothes is left out.
         """
         thinned = thin(body, cell_m)
+        shown: Flags = ~faces_below(thinned, lowest_m)
+        if toward_camera is not None:
+            shown &= ~faces_away(thinned, toward_camera)
         with self._gl:
-            return load_body(self._gl, self._programs, thinned, lowest_m)
+            return load_body(self._gl, self._programs, thinned, shown)
 
     def pixel_m(self, scene: Scene) -> float:
         """Metres a pixel shows at the signer."""
