@@ -144,7 +144,7 @@ def _fill(services: Services) -> None:
 
 def _say_what_to_try(services: Services) -> None:
     address = f"http://{services.settings.host}:{services.settings.port}"
-    errors.print(f"open  {address}/docs\ntry   curl -F video=@VIDEO {address}/search", markup=False, soft_wrap=True)
+    errors.print(f"open  {address}/docs\ntry   curl -F video=@VIDEO {address}/search", markup=False)
 
 
 def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results) -> None:
@@ -189,13 +189,13 @@ def main() -> None:
     try:
         app()
     except EXPECTED_ERRORS as error:
-        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        errors.print(f"error: {error}", style="red", markup=False)
         sys.exit(1)
     except ValidationError as error:
         for wrong in error.errors():
             name = "_".join(["SIGNDEX", *(str(part).upper() for part in wrong["loc"])])
             seen = "its value" if "KEY" in name else repr(wrong["input"])
-            errors.print(f"error: {name}: {seen}: {wrong['msg']}", style="red", markup=False, soft_wrap=True)
+            errors.print(f"error: {name}: {seen}: {wrong['msg']}", style="red", markup=False)
         sys.exit(1)
 
 

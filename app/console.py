@@ -9,7 +9,7 @@ from rich.progress import Progress as Bars
 
 from app.progress import Skipped
 
-errors = Console(stderr=True)
+errors = Console(stderr=True, soft_wrap=True)
 
 
 class BarProgress:

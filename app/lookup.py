@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 from app.errors import StretchError
+from index.catalogue import NO_FILTERS, Filters
 from index.dictionary import Dictionary, Hit
 from model.embed import ClipEmbedding, Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
@@ -69,7 +70,14 @@ class TimedEncoder:
 
 
 def look_up(
-    source: VideoSource, *, encoder: Encoder, dictionary: Dictionary, limits: VideoLimits, k: int, stretch: Stretch
+    source: VideoSource,
+    *,
+    encoder: Encoder,
+    dictionary: Dictionary,
+    limits: VideoLimits,
+    k: int,
+    stretch: Stretch,
+    filters: Filters = NO_FILTERS,
 ) -> Lookup:
     """Find the signs nearest to a video.
 
@@ -80,6 +88,7 @@ def look_up(
         limits: what is refused.
         k: how many signs, >= 1.
         stretch: the part of the video that shows the sign.
+        filters: which entries are looked at.
 
     Raises:
         VideoError: the video can't be used, and why.
@@ -89,7 +98,7 @@ def look_up(
     timed = TimedEncoder(encoder)
     clip = Embedder(timed, limits=limits).embed(source, start_s=stretch.start_s, end_s=stretch.end_s)
     embedded = time.perf_counter()
-    hits = dictionary.search(clip.vector, k=k, encoder_id=encoder.info.encoder_id)
+    hits = dictionary.search(clip.vector, k=k, encoder_id=encoder.info.encoder_id, filters=filters)
     return Lookup(
         query_id=secrets.token_hex(8),
         encoder_id=encoder.info.encoder_id,

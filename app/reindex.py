@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from app.errors import NothingUsableError
 from app.progress import Progress, Skipped
 from app.sources import SourceClip, scan
 from index import snapshot
-from index.dictionary import Entry
+from index.entries import Entry
 from index.errors import VectorsError
 from index.protocol import Floats, unit_rows
 from index.snapshot import Manifest
@@ -18,7 +19,18 @@ from model.embed import Embedder
 from model.errors import VideoError
 
 
-def rebuild(folder: Path, embedder: Embedder, snapshots: Path, progress: Progress) -> Manifest:
+class Mode(StrEnum):
+    """How much a reindex does anew."""
+
+    MISSING = "missing"
+    """Embed what is new or changed."""
+    FULL = "full"
+    """Embed everything."""
+
+
+def rebuild(
+    folder: Path, embedder: Embedder, snapshots: Path, progress: Progress, mode: Mode = Mode.MISSING
+) -> Manifest:
     """Embed every video of a folder and publish them as the new snapshot.
 
     A video that can't be used is left out and reported; it stops nothing else. Until the end nothing is published.
@@ -28,6 +40,7 @@ def rebuild(folder: Path, embedder: Embedder, snapshots: Path, progress: Progres
         embedder: turns a video into its vector.
         snapshots: where snapshots lie.
         progress: is told the phases `scan`, `embed` and `publish`; may raise to stop the work.
+        mode: embed what is new or changed, or everything.
 
     Raises:
         SourceError: the folder can't be read.

@@ -118,6 +118,7 @@ class SkippedAnswer(Schema):
 
     video: str
     reason: str
+    line: int | None = Field(None, description="Of the entries file, where there is one.")
 
 
 class JobAnswer(Schema):

@@ -8,7 +8,7 @@ from typing import Protocol
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
 from app.jobs import Job, Jobs
 from app.progress import Progress
-from app.reindex import rebuild
+from app.reindex import Mode, rebuild
 from app.settings import Settings
 from index import snapshot
 from index.dictionary import Dictionary
@@ -69,8 +69,12 @@ class Services:
             raise DictionaryEmptyError(self._why_none)
         return self._dictionary
 
-    def rebuild(self, progress: Progress) -> Manifest:
+    def rebuild(self, progress: Progress, mode: Mode = Mode.MISSING) -> Manifest:
         """Index the dictionary folder, publish, and take the new snapshot into use.
+
+        Args:
+            progress: is told how far it is; may raise to stop the work.
+            mode: embed what is new or changed, or everything.
 
         Raises:
             SourceUnsetError: no folder is set.
@@ -79,11 +83,24 @@ class Services:
         """
         folder = self._folder()
         embedder = Embedder(self.encoder, limits=self.settings.video_limits)
-        manifest = rebuild(folder, embedder, self.settings.snapshots, progress)
+        manifest = rebuild(folder, embedder, self.settings.snapshots, progress, mode)
         self._dictionary = snapshot.load(self.settings.snapshots, manifest.snapshot_id)
         return manifest
 
-    def start_reindex(self) -> Job:
+    def activate(self, snapshot_id: str) -> Dictionary:
+        """Go back, or forth, to another snapshot on disk; searches that run end with the one they started with.
+
+        Raises:
+            SnapshotMissingError: there is no snapshot of this id.
+            SnapshotDamagedError: it is not what was published.
+            EncoderMismatchError: another encoder made it.
+            SnapshotWriteError: the disk did not take the change.
+        """
+        snapshot.load(self.settings.snapshots, snapshot_id).require_encoder(self.encoder.info.encoder_id)
+        self._dictionary = snapshot.activate(self.settings.snapshots, snapshot_id)
+        return self._dictionary
+
+    def start_reindex(self, mode: Mode = Mode.MISSING) -> Job:
         """Rebuild in the background.
 
         Raises:
@@ -91,7 +108,7 @@ class Services:
             JobRunningError: a job is running already.
         """
         self._folder()
-        return self.jobs.start("reindex", lambda progress: self.rebuild(progress).snapshot_id)
+        return self.jobs.start("reindex", lambda progress: self.rebuild(progress, mode).snapshot_id)
 
     def start_warming(self) -> None:
         """Warm the encoder in the background."""

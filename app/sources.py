@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.errors import SourceError
 from app.progress import Skipped
-from index.dictionary import Entry
+from index.entries import Entry
 
 VIDEO_SUFFIX = re.compile(r"\.(3gp|avi|flv|gif|m4v|mkv|mov|mp4|mpe?g|mts|ogv|ts|webm|wmv)", re.IGNORECASE)
 

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from index import faiss_index
-from index.dictionary import Dictionary, Entry
+from index.dictionary import Dictionary
+from index.entries import Entry
 from index.errors import SnapshotDamagedError, SnapshotError, SnapshotMissingError, SnapshotWriteError, VectorsError
 from index.protocol import Floats, VectorIndex, unit_rows
 
@@ -111,6 +112,25 @@ def load(folder: Path, snapshot_id: str | None = None) -> Dictionary:
         vector_index=vector_index,
         notes=notes,
     )
+
+
+def activate(folder: Path, snapshot_id: str) -> Dictionary:
+    """Make a snapshot that is on disk the current one, once it has proved whole; the one before stays.
+
+    Raises:
+        SnapshotMissingError: there is no snapshot of this id.
+        SnapshotDamagedError: it is not what was published.
+        SnapshotWriteError: the disk did not take the change; what was current still is.
+    """
+    try:
+        with _only_writer(folder):
+            loaded = load(folder, snapshot_id)
+            _point_current_at(folder, snapshot_id)
+    except FileNotFoundError as error:
+        raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
+    except OSError as error:
+        raise SnapshotWriteError(f"{folder / CURRENT} not replaced: {error}; what was current still is") from error
+    return loaded
 
 
 def current_id(folder: Path) -> str:

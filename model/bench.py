@@ -186,7 +186,7 @@ def bench_clips(subject: Subject, clips: Sequence[Path]) -> Table:
         cosines = [float(a @ b) for a, b in zip(found, vectors[0], strict=True)]
         speedup = median(first / s for first, s in zip(times[0], seconds, strict=True))
         rows.append((name, f"{median(seconds):.2f}", f"{speedup:.1f}", f"{median(cosines):.5f}", f"{min(cosines):.5f}"))
-    between = [float(a @ b) for i, a in enumerate(vectors[0]) for b in vectors[0][:i]]
+    between = [float(a @ b) for i, a in enumerate(vectors[0]) for b in vectors[0][:i]] or [1.0]
     return Table(
         f"From video to vector, {subject.name}, {len(clips)} clips",
         ("", "s per clip", "times faster", "cosine to the authors' vector", "lowest"),

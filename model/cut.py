@@ -14,6 +14,9 @@ from model.windows import Window, slide, window_starts
 STILL = 3.0
 """Windows whose most restless block varies by less, grey levels, are not encoded: docs/decisions/motion-gate.md."""
 
+CUT_VERSION = 1
+"""Raise it when the same video gives other windows than before: what was kept of them is then not used any more."""
+
 DEFAULT_LIMITS = VideoLimits()
 
 MovingWindow = tuple[Window, float]

@@ -5,14 +5,14 @@ Command: `python -m model.embed VIDEO...`.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from model.cut import DEFAULT_LIMITS, STILL, Cutting, MovingWindow, Seen, open_windows
+from model.cut import CUT_VERSION, DEFAULT_LIMITS, STILL, Cutting, MovingWindow, Seen, open_windows
 from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints
 from model.errors import ModelError
 from model.motion import moving_units
@@ -43,7 +43,11 @@ class ClipEmbedding:
 
 
 class Embedder:
-    """Embeds clips with one encoder. Safe to share between threads."""
+    """Embeds clips with one encoder. Safe to share between threads.
+
+    `embed` does everything. Its steps can also be taken apart, to encode windows of several clips together: cut a video
+    (`model.cut`), `encode` batches of windows, then `clip_embedding`.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,12 @@ class Embedder:
         self.num_kept = max(1, round(kept_share * encoder.info.config.num_units))
         self.limits = limits
 
+    @property
+    def settings(self) -> str:
+        """Everything besides video and encoder that decides what `encode` gives, as a key for what is kept of it."""
+        cutting = self.cutting
+        return f"cut={CUT_VERSION} stride={cutting.stride_frames} still={cutting.still:g} units={self.num_kept}"
+
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
         """Embed one clip.
 
@@ -77,10 +87,29 @@ class Embedder:
             VideoError: the video can't be used, and why.
         """
         with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
-            encoded = joined([self._encode(batch) for batch in batches(windows, BATCH_SIZES[0])])
+            encoded = joined([self.encode(batch) for batch in batches(windows, BATCH_SIZES[0])])
         return clip_embedding(encoded, windows.seen, self.cutting, self.encoder.info)
 
-    def _encode(self, batch: list[MovingWindow]) -> "EncodedWindows":
+    def embed_both(
+        self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None
+    ) -> tuple[ClipEmbedding, ClipEmbedding]:
+        """Embed one clip as filmed and mirrored, decoding it once.
+
+        Raises:
+            VideoError: the video can't be used, and why.
+        """
+        filmed, flipped = [], []
+        with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
+            for batch in batches(windows, BATCH_SIZES[0]):
+                filmed.append(self.encode(batch))
+                flipped.append(self.encode([mirrored(window) for window in batch]))
+        as_filmed, as_mirrored = (
+            clip_embedding(joined(parts), windows.seen, self.cutting, self.encoder.info) for parts in (filmed, flipped)
+        )
+        return as_filmed, as_mirrored
+
+    def encode(self, batch: Sequence[MovingWindow]) -> "EncodedWindows":
+        """Encode windows, of one clip or of several."""
         frames = np.stack([window.frames for window, _ in batch])
         config = self.encoder.info.config
         visible = None
@@ -112,6 +141,12 @@ def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
             np.concatenate([part.encoding.activity for part in parts]),
         ),
     )
+
+
+def mirrored(moving_window: MovingWindow) -> MovingWindow:
+    """The same window as a mirror shows it; its motion is the same."""
+    window, motion = moving_window
+    return replace(window, frames=window.frames[:, :, ::-1]), motion
 
 
 def clip_embedding(windows: EncodedWindows, seen: Seen, cutting: Cutting, info: EncoderInfo) -> ClipEmbedding:

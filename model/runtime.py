@@ -1,6 +1,7 @@
 """The encoder file, run by ONNX Runtime."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def open_session(content: bytes, path: Path, provider: str, threads: int) -> ort
             " Install the gpu group (`uv sync --no-default-groups --group gpu`) or ask for cpu"
         )
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Left to itself, ONNX Runtime pins its threads to cores, which halves its speed beside other work.
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from index import faiss_index
-from index.dictionary import Dictionary, Entry, sign_id
+from index.dictionary import Dictionary
+from index.entries import Entry, sign_id
 from index.errors import EncoderMismatchError, VectorsError
 from index.exact import ExactIndex
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from index import snapshot
-from index.dictionary import Entry
+from index.entries import Entry
 from index.errors import SnapshotDamagedError, SnapshotMissingError, SnapshotWriteError, VectorsError
 
 ROOT = Path(__file__).resolve().parents[2]
