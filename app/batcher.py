@@ -159,7 +159,8 @@ def _hand_out(batch: list[Share], encoding: Encoding) -> None:
             parts = share.waiter.parts
             share.waiter.done.set_result(
                 Encoding(
-                    np.concatenate([part.embedding for part in parts]), np.concatenate([part.activity for part in parts])
+                    np.concatenate([part.embedding for part in parts]),
+                    np.concatenate([part.activity for part in parts]),
                 )
             )
 

@@ -10,6 +10,7 @@
     ├── OverloadedError         as much is in the works as can be; try later
     ├── StoppedError            the service is shutting down
     ├── QueryUnknownError       a query_id that is not kept, or no longer
+    ├── VectorError             a vector that can't be looked up
     ├── VideoMissingError       the file of a dictionary video is not there
     ├── DictionaryEmptyError    a search while no dictionary is loaded, and why
     ├── NotReadyError           what is still missing before searches are answered
@@ -86,6 +87,10 @@ class QueryUnknownError(ServiceError):
     """No query of this id is kept."""
 
 
+class VectorError(ServiceError):
+    """The vector has another size than the dictionary's, or no direction."""
+
+
 class VideoMissingError(ServiceError):
     """The file of a dictionary video is not where the dictionary says."""
 
@@ -153,6 +158,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     OverloadedError: ProblemKind(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "The service has too much to do"),
     StoppedError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", "The service is shutting down"),
     QueryUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "query-unknown", "There is no such query"),
+    VectorError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "vector-unusable", "The vector can't be looked up"),
     VideoMissingError: ProblemKind(HTTPStatus.NOT_FOUND, "video-missing", "The dictionary video is not there"),
     DictionaryEmptyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "dictionary-empty", NOT_SEARCHABLE),
     NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),

@@ -100,6 +100,17 @@ class Services:
         self._dictionary = snapshot.activate(self.settings.snapshots, snapshot_id)
         return self._dictionary
 
+    def video_folder(self) -> Path:
+        """Where the videos of the dictionary in use lie, with links followed: the set folder, or the indexed one.
+
+        Raises:
+            DictionaryEmptyError: there is no dictionary.
+        """
+        if self.settings.dictionary is not None:
+            return self.settings.dictionary.resolve()
+        used = self.dictionary()
+        return Path(snapshot.read_manifest(self.settings.snapshots / used.snapshot_id).report["source"]).resolve()
+
     def start_reindex(self, mode: Mode = Mode.MISSING) -> Job:
         """Rebuild in the background.
 

@@ -39,7 +39,7 @@ def dictionary_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path, dictionary_folder) -> Settings:
-    return Settings(data=tmp_path / "data", dictionary=dictionary_folder, admin_key=KEY)
+    return Settings(data=tmp_path / "data", dictionary=dictionary_folder, admin_key=KEY, decoders=1)
 
 
 @pytest.fixture

@@ -192,8 +192,8 @@ def test_without_a_dictionary_folder_a_reindex_is_refused(start):
     assert "SIGNDEX_DICTIONARY" in response.json()["detail"]
 
 
-def test_a_mode_that_is_not_built_is_refused(start):
-    response = start().as_admin("POST", "/reindex?mode=missing")
+def test_a_mode_that_there_is_not_is_refused(start):
+    response = start().as_admin("POST", "/reindex?mode=some")
     assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:invalid-request")
 
 
