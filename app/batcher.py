@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from app.errors import StoppedError
 from model.encoder import Encoder, Encoding, Frames
@@ -67,6 +67,7 @@ class Batcher:
         self._encoder = encoder
         self._max_windows = max_windows
         self._observe = observe
+        self._thread = CapacityLimiter(1)
         self._line: deque[Waiter] = deque()
         self._arrived = asyncio.Event()
         self._runs = asyncio.get_running_loop().create_task(self._run())
@@ -132,7 +133,7 @@ class Batcher:
         """Encode a batch and give everybody their part; an error goes to those in it and to nobody else."""
         self._observe(sum(share.stop - share.start for share in batch))
         try:
-            encoding = await to_thread.run_sync(self._encode_now, batch)
+            encoding = await to_thread.run_sync(self._encode_now, batch, limiter=self._thread)
         except Exception as error:  # noqa: BLE001 - it is not swallowed: it goes to everyone who waits for this batch
             for share in batch:
                 _fail(share.waiter, error)
@@ -144,9 +145,11 @@ class Batcher:
             _hand_out(batch, encoding)
 
     def _encode_now(self, batch: list[Share]) -> Encoding:
-        return self._encoder.encode(
-            np.stack([share.waiter.windows[i] for share in batch for i in range(share.start, share.stop)])
-        )
+        windows = np.stack([share.waiter.windows[i] for share in batch for i in range(share.start, share.stop)])
+        encoding = self._encoder.encode(windows)
+        if len(encoding.embedding) != len(windows) or len(encoding.activity) != len(windows):
+            raise ValueError(f"the encoder gave {len(encoding.embedding)} rows for {len(windows)} windows")
+        return encoding
 
 
 def _hand_out(batch: list[Share], encoding: Encoding) -> None:

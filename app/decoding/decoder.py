@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,7 @@ class Decoder:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+        self._busy = threading.Lock()
         self._is_ready = False
         self.num_done = 0
         """Videos that it has decoded."""
@@ -136,11 +138,8 @@ class Decoder:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._process.wait()
-
-    def close(self) -> None:
-        """End the process and free its socket, when nobody waits for it any more."""
-        self.kill()
-        self._socket.close()
+        with self._busy:  # whoever waits for the socket is awake now, and lets go of it
+            self._socket.close()
 
     def _ask(self, video: int, head: Head, limits: VideoLimits, stretch: Stretch) -> None:
         if not self._is_ready:  # its start does not count into the time of a video
@@ -208,7 +207,8 @@ class Decoder:
     def _reported(self) -> Iterator[None]:
         """Turn what becomes of a process into what its video is to blame for."""
         try:
-            yield
+            with self._busy:
+                yield
         except TimeoutError as error:
             raise self._too_slow() from error
         except (EOFError, OSError) as error:

@@ -63,7 +63,7 @@ class DecoderPool:
     def close(self) -> None:
         """End all processes."""
         for decoder in self._all:
-            decoder.close()
+            decoder.kill()
         self._all.clear()
 
     def _give_back(self, decoder: Decoder) -> None:
