@@ -1,6 +1,6 @@
 """The process that decodes: `python -m app.decoding.worker SOCKET MEMORY_BYTES`. Started by `Decoder`, never by hand.
 
-A memory refusal that FFmpeg's H.264 decoder meets itself it reports as a damaged picture; then the video counts as broken.
+Where memory is refused to FFmpeg's H.264 decoder, that reports a damaged picture; such a video then counts as broken.
 
 It imports neither the encoder's runtime nor the web framework, opens no file by itself, and ends when the server does.
 """

@@ -155,7 +155,7 @@ def test_a_process_knows_no_secret_and_no_library_of_the_server(monkeypatch, cli
 
 
 def open_files(pid):
-    return [os.readlink(path).rpartition("/")[2] for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return [path.readlink().name for path in Path(f"/proc/{pid}/fd").iterdir()]
 
 
 def test_a_picture_is_the_middle_of_the_clip_as_jpeg(decoder, tmp_path):
