@@ -21,6 +21,7 @@ from app.evaluate import Evaluation, ask_offline, ask_over_http, evaluate, write
 from app.logs import log_json
 from app.lookup import Stretch, look_up
 from app.main import create_app
+from app.reindex import Mode
 from app.schemas import SearchAnswer
 from app.services import Services, open_services
 from app.settings import MAX_K, Settings
@@ -89,10 +90,26 @@ def search(
 
 
 @index_commands.command("build")
-def build(folder: Folder, *, as_json: AsJson = False) -> None:
-    """Embed every video of a folder and publish them as the dictionary."""
+def build(
+    folder: Folder,
+    *,
+    mode: Annotated[Mode, typer.Option(help="Embed what is missing (new or changed), or everything.")] = Mode.MISSING,
+    as_json: AsJson = False,
+) -> None:
+    """Index a dictionary folder and publish it; clips that were embedded before are not embedded again."""
     services = open_services(Settings(dictionary=folder))
-    _show_build(_rebuild(services), as_json=as_json)
+    _show_build(_rebuild(services, mode), as_json=as_json)
+
+
+@index_commands.command("activate")
+def activate(snapshot_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: AsJson = False) -> None:
+    """Go back, or forth, to another snapshot on disk. A running service takes it into use at its next start."""
+    used = open_services(Settings()).activate(snapshot_id)
+    if as_json:
+        counts = {"entries": used.num_entries, "signs": used.num_signs}
+        print(json.dumps({"snapshot_id": used.snapshot_id, "encoder_id": used.encoder_id, "counts": counts}))
+    else:
+        results.print(f"snapshot {used.snapshot_id} is current: {used.num_entries} videos of {used.num_signs} signs")
 
 
 @index_commands.command("list")
@@ -144,9 +161,9 @@ def _evaluate_running(folder: Path, url: str) -> Evaluation:
         return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
 
 
-def _rebuild(services: Services) -> Manifest:
+def _rebuild(services: Services, mode: Mode = Mode.MISSING) -> Manifest:
     with bar() as progress:
-        return services.rebuild(progress)
+        return services.rebuild(progress, mode)
 
 
 def _fill(services: Services) -> None:

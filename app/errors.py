@@ -190,6 +190,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     dictionary_errors.IndexDeviceError: INTERNAL,
     dictionary_errors.SignUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "sign-unknown", "There is no such sign"),
     dictionary_errors.EntryUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "entry-unknown", "There is no such entry"),
+    dictionary_errors.SelfCheckError: INTERNAL,
     dictionary_errors.SnapshotError: INTERNAL,
     dictionary_errors.SnapshotMissingError: ProblemKind(
         HTTPStatus.SERVICE_UNAVAILABLE, "snapshot-missing", NOT_SEARCHABLE

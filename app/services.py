@@ -11,6 +11,7 @@ from app.progress import Progress
 from app.reindex import Mode, rebuild
 from app.settings import Settings
 from index import snapshot
+from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
 from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
 from index.snapshot import Manifest
@@ -83,7 +84,11 @@ class Services:
         """
         folder = self._folder()
         embedder = Embedder(self.encoder, limits=self.settings.video_limits)
-        manifest = rebuild(folder, embedder, self.settings.snapshots, progress, mode)
+        with EmbeddingCache(self.settings.cache) as cache:
+            manifest = rebuild(
+                folder, embedder, snapshots=self.settings.snapshots, cache=cache, progress=progress, mode=mode
+            )
+            cache.prune(self.settings.max_cache_bytes)
         self._dictionary = snapshot.load(self.settings.snapshots, manifest.snapshot_id)
         return manifest
 

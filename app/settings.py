@@ -32,11 +32,23 @@ class Settings(BaseSettings):
     decode_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     decode_mb: Annotated[int, Field(ge=64)] = 1024
     query_cache_mb: Annotated[int, Field(ge=0)] = 64
+    cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    index_device: Literal["cpu", "cuda"] = "cpu"
 
     @property
     def snapshots(self) -> Path:
         """The folder of the snapshots."""
         return self.data / "snapshots"
+
+    @property
+    def cache(self) -> Path:
+        """The file of the window embeddings."""
+        return self.data / "cache.sqlite"
+
+    @property
+    def max_cache_bytes(self) -> int:
+        """Bytes of embeddings that are kept."""
+        return int(self.cache_gb * 1_000_000_000)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -6,6 +6,7 @@
     ├── IndexDeviceError            an index on a GPU was asked for and can't be had
     ├── SignUnknownError            no sign has this id
     ├── EntryUnknownError           no entry has this id
+    ├── SelfCheckError              an index that does not find its own vectors; it is not published
     └── SnapshotError               what lies on disk
         ├── SnapshotMissingError    nothing was published yet, or no snapshot has this id
         ├── SnapshotDamagedError    vectors, entries or manifest are not what was published
@@ -37,6 +38,10 @@ class SignUnknownError(DictionaryError):
 
 class EntryUnknownError(DictionaryError):
     """There is no such entry."""
+
+
+class SelfCheckError(DictionaryError):
+    """Vectors do not find themselves."""
 
 
 class SnapshotError(DictionaryError):

@@ -30,6 +30,7 @@ from index import faiss_index
 from index.dictionary import Dictionary
 from index.entries import Entry
 from index.errors import SnapshotDamagedError, SnapshotError, SnapshotMissingError, SnapshotWriteError, VectorsError
+from index.faiss_index import FaissIndex
 from index.protocol import Floats, VectorIndex, unit_rows
 
 SCHEMA = 1
@@ -57,12 +58,18 @@ class Manifest:
     sha256: Mapping[str, str]
     """Per file, in hex."""
     report: Mapping[str, Any] = field(default_factory=dict)
-    """What the maker wants to be known: settings, skipped videos."""
+    """What the maker wants to be known: settings, skipped videos, what was found out about the vectors."""
     schema: int = SCHEMA
 
 
 def publish(
-    folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str, report: Mapping[str, Any] | None = None
+    folder: Path,
+    vectors: Floats,
+    entries: Sequence[Entry],
+    *,
+    encoder_id: str,
+    report: Mapping[str, Any] | None = None,
+    built: FaissIndex | None = None,
 ) -> Manifest:
     """Write a snapshot and make it the current one.
 
@@ -72,6 +79,7 @@ def publish(
         entries: N of them; entry i belongs to vector i.
         encoder_id: the encoder that the vectors come from.
         report: JSON-ready data for the manifest.
+        built: the index of these vectors, where it was built already.
 
     Raises:
         VectorsError: vectors or entries can't be indexed.
@@ -83,7 +91,7 @@ def publish(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _only_writer(folder):
-            return _publish(folder, draft, rows, entries)
+            return _publish(folder, draft, rows, entries, built or faiss_index.build(rows))
     except OSError as error:
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
@@ -215,12 +223,12 @@ def _draft(rows: Floats, entries: Sequence[Entry], encoder_id: str, report: Mapp
     )
 
 
-def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry]) -> Manifest:
+def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry], built: FaissIndex) -> Manifest:
     """Write aside, rename, point CURRENT at it, remove what is older than the previous one."""
     staging = folder / f"{STAGING_PREFIX}{draft.snapshot_id}"
     staging.mkdir()
     try:
-        manifest = _write_files(staging, draft, rows, entries)
+        manifest = _write_files(staging, draft, rows, entries, built)
         staging.rename(folder / manifest.snapshot_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -232,13 +240,13 @@ def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entr
     return manifest
 
 
-def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry]) -> Manifest:
+def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry], built: FaissIndex) -> Manifest:
     """Write all files of a snapshot and bring them to the disk; the manifest comes last."""
     with (staging / VECTORS).open("wb") as file:
         np.save(file, rows)
     with (staging / ENTRIES).open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
-    faiss_index.build(rows).write(staging / INDEX)
+    built.write(staging / INDEX)
     manifest = replace(draft, sha256={name: _sha256(staging / name) for name in (VECTORS, ENTRIES, INDEX)})
     (staging / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in staging.iterdir():

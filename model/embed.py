@@ -130,6 +130,11 @@ class EncodedWindows:
     motion: Floats
     encoding: Encoding
 
+    def rows(self, start: int, end: int) -> "EncodedWindows":
+        """Some of them."""
+        encoding = Encoding(self.encoding.embedding[start:end], self.encoding.activity[start:end])
+        return EncodedWindows(self.start_frames[start:end], self.motion[start:end], encoding)
+
 
 def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
     """All windows of several parts, in order."""

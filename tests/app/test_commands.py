@@ -98,7 +98,7 @@ def test_an_interrupted_build_keeps_the_old_snapshot(run, encoders, dictionary_f
     run("index", "build", dictionary_folder)
     before = snapshot.current_id(tmp_path / "data/snapshots")
     encoders.error = KeyboardInterrupt()
-    code, _, _ = run("index", "build", dictionary_folder)
+    code, _, _ = run("index", "build", dictionary_folder, "--mode", "full")
     assert code != 0
     assert snapshot.current_id(tmp_path / "data/snapshots") == before
     assert len(snapshot.manifests(tmp_path / "data/snapshots")) == 1
