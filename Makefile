@@ -25,7 +25,7 @@ SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test check format bench openapi serve-test lock clean
+.PHONY: help run test soak check format bench openapi serve-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ run: $(SERVE) ## the service on SIGNDEX_HOST:SIGNDEX_PORT (127.0.0.1:8000)
 
 test: $(DEV) $(SERVE) ## every test
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+soak: $(DEV) ## the tests that take minutes
+	.venv/bin/python -m pytest -m slow
 
 serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
 	.venv-serve/bin/python -m tests.serving
