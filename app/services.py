@@ -14,6 +14,7 @@ from index import snapshot
 from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
 from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
+from index.gpu_index import require_gpu
 from index.snapshot import Manifest
 from model.embed import Embedder
 from model.encoder import Encoder
@@ -48,7 +49,7 @@ class Services:
     def load(self) -> None:
         """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
         try:
-            loaded = snapshot.load(self.settings.snapshots)
+            loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
             loaded.require_encoder(self.encoder.info.encoder_id)
         except SnapshotMissingError as error:
             self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
@@ -89,7 +90,9 @@ class Services:
                 folder, embedder, snapshots=self.settings.snapshots, cache=cache, progress=progress, mode=mode
             )
             cache.prune(self.settings.max_cache_bytes)
-        self._dictionary = snapshot.load(self.settings.snapshots, manifest.snapshot_id)
+        self._dictionary = snapshot.load(
+            self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device
+        )
         return manifest
 
     def activate(self, snapshot_id: str) -> Dictionary:
@@ -101,8 +104,12 @@ class Services:
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
         """
-        snapshot.load(self.settings.snapshots, snapshot_id).require_encoder(self.encoder.info.encoder_id)
-        self._dictionary = snapshot.activate(self.settings.snapshots, snapshot_id)
+        self._dictionary = snapshot.activate(
+            self.settings.snapshots,
+            snapshot_id,
+            encoder_id=self.encoder.info.encoder_id,
+            device=self.settings.index_device,
+        )
         return self._dictionary
 
     def video_folder(self) -> Path:
@@ -174,7 +181,10 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None) ->
 
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
+        IndexDeviceError: the index was asked to live on a GPU and can't.
     """
+    if settings.index_device == "cuda":
+        require_gpu()
     opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
     services = Services(settings, opened)
     for leftover in snapshot.clean(settings.snapshots):

@@ -35,6 +35,8 @@ class FaissIndex:
         """See `VectorIndex.search`."""
         rows = checked_queries(queries, k, self.dim)
         num = num_found(k, self.num_vectors, allowed)
+        if num == 0:
+            return np.zeros((len(rows), 0), np.float32), np.zeros((len(rows), 0), np.int64)
         # OpenMP keeps this number per calling thread. Waking a team for one query costs more than the query.
         faiss.omp_set_num_threads(1 if len(rows) == 1 else os.cpu_count() or 1)
         scores, found = self._flat.search(rows, num, params=_only(allowed))

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from index.dictionary import Dictionary
 from index.entries import Entry
 from index.errors import SnapshotDamagedError, SnapshotError, SnapshotMissingError, SnapshotWriteError, VectorsError
 from index.faiss_index import FaissIndex
+from index.gpu_index import GpuIndex
 from index.protocol import Floats, VectorIndex, unit_rows
 
 SCHEMA = 1
@@ -42,6 +43,8 @@ INDEX = "index.faiss"
 STAGING_PREFIX = ".staging-"
 TRASH_PREFIX = ".trash-"
 SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
+
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -96,21 +99,30 @@ def publish(
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
 
-def load(folder: Path, snapshot_id: str | None = None) -> Dictionary:
+def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu") -> Dictionary:
     """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
 
+    Args:
+        folder: the snapshots folder.
+        snapshot_id: which; None for the current one.
+        device: where its vectors are searched. What is asked for is obtained, or refused.
+
     Raises:
+        IndexDeviceError: the device can't be had.
         SnapshotMissingError: nothing was published here, or not this id.
         SnapshotDamagedError: vectors, entries or manifest are not what was published.
     """
-    snapshot = folder / (snapshot_id or current_id(folder))
+    snapshot_id = current_id(folder) if snapshot_id is None else snapshot_id
+    if not SNAPSHOT_ID.fullmatch(snapshot_id):
+        raise SnapshotMissingError(f"{snapshot_id[:40]!r} is no snapshot; an id has 12 hex digits")
+    snapshot = folder / snapshot_id
     manifest = read_manifest(snapshot)
     for name in (VECTORS, ENTRIES):
         if reason := _difference(snapshot, manifest, name):
             raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
     vectors = _read_vectors(snapshot / VECTORS)
     entries = _read_entries(snapshot / ENTRIES)
-    vector_index, notes = _derived_index(snapshot, manifest, vectors)
+    vector_index, notes = _on_gpu(vectors) if device == "cuda" else _derived_index(snapshot, manifest, vectors)
     return Dictionary(
         snapshot_id=manifest.snapshot_id,
         encoder_id=manifest.encoder_id,
@@ -122,17 +134,26 @@ def load(folder: Path, snapshot_id: str | None = None) -> Dictionary:
     )
 
 
-def activate(folder: Path, snapshot_id: str) -> Dictionary:
+def activate(folder: Path, snapshot_id: str, *, encoder_id: str, device: Device = "cpu") -> Dictionary:
     """Make a snapshot that is on disk the current one, once it has proved whole; the one before stays.
 
+    Args:
+        folder: the snapshots folder.
+        snapshot_id: which.
+        encoder_id: the encoder in use, which must have made it.
+        device: see `load`.
+
     Raises:
+        EncoderMismatchError: another encoder made it.
+        IndexDeviceError: the device can't be had.
         SnapshotMissingError: there is no snapshot of this id.
         SnapshotDamagedError: it is not what was published.
         SnapshotWriteError: the disk did not take the change; what was current still is.
     """
     try:
         with _only_writer(folder):
-            loaded = load(folder, snapshot_id)
+            loaded = load(folder, snapshot_id, device=device)
+            loaded.require_encoder(encoder_id)
             _point_current_at(folder, snapshot_id)
     except FileNotFoundError as error:
         raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
@@ -323,6 +344,11 @@ def _read_entries(path: Path) -> list[Entry]:
     with path.open(encoding="utf-8", newline="\n") as lines:  # a gloss may hold what else counts as a line's end
         fields = [json.loads(line) for line in lines]
     return [Entry(**{**entry, "tags": tuple(entry["tags"])}) for entry in fields]
+
+
+def _on_gpu(vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
+    """The index on a GPU, which is always made from the vectors."""
+    return GpuIndex(vectors), ()
 
 
 def _derived_index(snapshot: Path, manifest: Manifest, vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
