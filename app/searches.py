@@ -1,6 +1,7 @@
 """Searches for many callers at once: decoded outside, encoded in shared batches, remembered for a while."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +14,12 @@ from anyio import to_thread
 from app.batcher import Batcher
 from app.decoding.decoder import Decoder, DecoderLimits
 from app.decoding.pool import DecoderPool
-from app.errors import StretchError, VectorError
+from app.errors import ServiceError, StretchError, VectorError
 from app.lookup import WHOLE, Lookup, Stretch
 from app.metrics import Metrics
 from app.places import Places
 from app.queries import KeptQueries
-from app.services import Services
+from app.services import READY, Services
 from index.catalogue import Filters
 from index.dictionary import Dictionary
 from model.cut import Cutting
@@ -28,6 +29,8 @@ from model.pooling import pool
 from model.runtime import BATCH_SIZES
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Searches:
@@ -41,6 +44,9 @@ class Searches:
         limits = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
         self._decoders = DecoderPool(settings.decoders, limits)
         self._batcher = Batcher(services.encoder, BATCH_SIZES[0], metrics.batch_windows.observe)
+        self.decoders_state = "warming up"
+        """What `/readyz` tells of the decoding processes."""
+        self._starting = asyncio.get_running_loop().create_task(self._start())
         self.kept = KeptQueries(settings.query_cache_mb * 1_000_000)
         self.places = Places(settings.max_searches, "SIGNDEX_MAX_SEARCHES")
 
@@ -121,8 +127,19 @@ class Searches:
 
     async def close(self) -> None:
         """End the processes; whoever still waits gets an error."""
+        self._starting.cancel()
+        await asyncio.wait([self._starting])
         await self._batcher.close()
         await asyncio.to_thread(self._decoders.close)
+
+    async def _start(self) -> None:
+        try:
+            await self._decoders.start()
+        except ServiceError as error:
+            log.error("the decoding processes do not start: %s", error)
+            self.decoders_state = f"failed to start: {error}"
+        else:
+            self.decoders_state = READY
 
     async def _nearest(self, dictionary: Dictionary, vector: Floats, k: int, filters: Filters) -> Lookup:
         began = time.perf_counter()

@@ -132,6 +132,15 @@ class Decoder:
             self.num_done += 1
             return bytes(payload)
 
+    def start(self) -> None:
+        """Wait until the process has started.
+
+        Raises:
+            ServiceError: it could not; its own words are on the error stream.
+        """
+        with self._reported():
+            self._wait_until_ready()
+
     def kill(self) -> None:
         """End the process, whatever it does; a thread that waits for it gets an error."""
         self._process.kill()
@@ -141,11 +150,14 @@ class Decoder:
         with self._busy:  # whoever waits for the socket is awake now, and lets go of it
             self._socket.close()
 
-    def _ask(self, video: int, head: Head, limits: VideoLimits, stretch: Stretch) -> None:
-        if not self._is_ready:  # its start does not count into the time of a video
+    def _wait_until_ready(self) -> None:
+        if not self._is_ready:
             self._deadline = time.monotonic() + START_S
             self._receive(0)
             self._is_ready = True
+
+    def _ask(self, video: int, head: Head, limits: VideoLimits, stretch: Stretch) -> None:
+        self._wait_until_ready()  # its start does not count into the time of a video
         self._deadline = time.monotonic() + self._limits.seconds
         shared = {"limits": asdict(limits), "start_s": stretch.start_s, "end_s": stretch.end_s}
         send_with_file(self._socket, {**head, **shared, "seconds": self._limits.seconds}, video)

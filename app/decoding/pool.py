@@ -55,6 +55,10 @@ class DecoderPool:
         self._give_back(decoder)
         return result
 
+    async def start(self) -> None:
+        """Wait until every process has started. Raises what `Decoder.start` raises."""
+        await asyncio.gather(*(self.run(Decoder.start) for _ in range(len(self._all))))
+
     @property
     def pids(self) -> list[int]:
         """Of the processes."""

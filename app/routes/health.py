@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app import VERSION
 from app.errors import DictionaryEmptyError
-from app.routes.dependencies import MetricsOfApp, ServicesOfApp
+from app.routes.dependencies import MetricsOfApp, SearchesOfApp, ServicesOfApp
 from app.schemas import (
     PROBLEM_ANSWERS,
     DictionaryAnswer,
@@ -29,9 +29,9 @@ async def healthz() -> HealthAnswer:
 
 
 @router.get("/readyz")
-async def readyz(services: ServicesOfApp) -> HealthAnswer:
-    """The encoder is warm and a dictionary is loaded; 503 and what is missing otherwise."""
-    services.require_ready()
+async def readyz(services: ServicesOfApp, searches: SearchesOfApp) -> HealthAnswer:
+    """The encoder is warm, a dictionary is loaded and decoders run; 503 and what is missing otherwise."""
+    services.require_ready(decoders=searches.decoders_state)
     return HealthAnswer(status="ready")
 
 
