@@ -6,8 +6,9 @@ times don't. Speed is never given without recall.
 
 import gc
 import os
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,8 +28,8 @@ DIM = 768
 K = 10
 NUM_QUERIES = 30
 CLUSTER_SPREAD = 0.8
-"""How far vectors lie from the centre of their sign, in lengths of a random vector: neighbours are neither all alike nor
-all unrelated."""
+"""How far vectors lie from the centre of their sign, in lengths of a random vector: neighbours are neither all alike
+nor all unrelated."""
 
 
 class PlainFlat:
@@ -94,7 +95,11 @@ def measure(num: int, dim: int, num_queries: int, names: Sequence[str]) -> list[
     queries = vectors[np.random.default_rng(1).integers(num, size=num_queries)]
     queries = queries + 0.5 * np.random.default_rng(2).standard_normal(queries.shape, dtype=np.float32) / dim**0.5
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    makers = {"numpy float32": ExactIndex, "faiss IndexFlatIP": PlainFlat, "ours, CPU": faiss_index.build}
+    makers: dict[str, Callable[[Floats], VectorIndex]] = {
+        "numpy float32": ExactIndex,
+        "faiss IndexFlatIP": PlainFlat,
+        "ours, CPU": faiss_index.build,
+    }
     if "GPU" in names:
         makers["ours, GPU"] = GpuIndex
     backends: dict[str, VectorIndex] = {name: make(vectors) for name, make in makers.items()}
@@ -131,8 +136,6 @@ def _recall(found: Sequence[Ints], expected: Sequence[Ints]) -> float:
 
 def stored_bytes_per_vector(num: int, dim: int) -> float:
     """Bytes of the written index per vector, to check what the table says."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "index.faiss"
         faiss_index.build(clustered(num, dim, 0)).write(path)

@@ -20,7 +20,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ INDEX = "index.faiss"
 STAGING_PREFIX = ".staging-"
 TRASH_PREFIX = ".trash-"
 SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
+
+FIELDS = [(each.name, each.default) for each in fields(Entry)]
 
 Device = Literal["cpu", "cuda"]
 
@@ -266,7 +268,7 @@ def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence
     with (staging / VECTORS).open("wb") as file:
         np.save(file, rows)
     with (staging / ENTRIES).open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+        lines.writelines(_line(entry) for entry in entries)
     built.write(staging / INDEX)
     manifest = replace(draft, sha256={name: _sha256(staging / name) for name in (VECTORS, ENTRIES, INDEX)})
     (staging / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -341,9 +343,15 @@ def _read_vectors(path: Path) -> Floats:
 
 def _read_entries(path: Path) -> list[Entry]:
     """The entries, in the order of the vectors."""
-    with path.open(encoding="utf-8", newline="\n") as lines:  # a gloss may hold what else counts as a line's end
-        fields = [json.loads(line) for line in lines]
-    return [Entry(**{**entry, "tags": tuple(entry["tags"])}) for entry in fields]
+    # Lines hold no raw line break, so all of them make one JSON array: much faster than one call for each.
+    lines = path.read_bytes().decode().removesuffix("\n").replace("\n", ",")
+    return [Entry(**{**each, "tags": tuple(each.get("tags", ()))}) for each in json.loads(f"[{lines}]")]
+
+
+def _line(entry: Entry) -> str:
+    """An entry as JSON, without what is as usual."""
+    told = {name: value for name, default in FIELDS if (value := getattr(entry, name)) != default}
+    return json.dumps(told, ensure_ascii=False) + "\n"
 
 
 def _on_gpu(vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
