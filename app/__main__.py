@@ -1,6 +1,7 @@
 """The command line: `python -m app`."""
 
 import json
+import secrets
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Annotated
 import httpx
 import typer
 import uvicorn
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from app.console import bar, errors
+from app.demo import with_demo
 from app.errors import EXPECTED_ERRORS, DictionaryEmptyError, SourceError
 from app.evaluate import Evaluation, ask_offline, ask_over_http, evaluate, write_csv
 from app.imports import READERS, Layout, write_entries
+from app.logs import log_json
 from app.lookup import Stretch, look_up
 from app.main import create_app
 from app.reindex import Mode
@@ -33,6 +36,8 @@ app.add_typer(index_commands, name="index")
 
 results = Console()
 
+SHUTDOWN_S = 10
+"""How long requests may go on after the service was told to stop."""
 SHOWN = 10
 """Rows of the longer lists in a terminal; --json gives all."""
 
@@ -44,13 +49,29 @@ K = Annotated[int, typer.Option("--k", min=1, max=MAX_K, help="How many signs.")
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    *,
+    make_admin_key: Annotated[
+        bool, typer.Option("--make-admin-key", help="Without SIGNDEX_ADMIN_KEY, make a key for this run and print it.")
+    ] = False,
+) -> None:
     """Answer searches over HTTP, on SIGNDEX_HOST:SIGNDEX_PORT."""
-    settings = Settings()
+    log_json()
+    settings = with_demo(Settings())
+    if make_admin_key and settings.admin_key is None:
+        key = secrets.token_urlsafe(24)
+        settings = settings.model_copy(update={"admin_key": SecretStr(key)})
+        errors.print(f"admin key of this run: {key}", markup=False, soft_wrap=True)
     services = open_services(settings)
     _fill(services)
     _say_what_to_try(services)
-    uvicorn.run(create_app(settings, services), host=settings.host, port=settings.port)
+    uvicorn.run(
+        create_app(settings, services),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
 
 
 @app.command()
@@ -231,7 +252,7 @@ def _say(text: str, console: Console = results) -> None:
 
 
 def _show_hits(answer: SearchAnswer) -> None:
-    for warning in answer.query.warnings:
+    for warning in answer.query.warnings if answer.query else ():
         errors.print(f"warning: {warning}", style="yellow", markup=False)
     table = Table("rank", "score", "sign", "video")
     for hit in answer.hits:

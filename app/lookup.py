@@ -1,6 +1,5 @@
 """From a video to its signs: what `POST /search` and `python -m app search` both do."""
 
-import secrets
 import time
 from dataclasses import dataclass
 
@@ -37,10 +36,12 @@ WHOLE = Stretch()
 class Lookup:
     """One query and what was found."""
 
-    query_id: str
+    query_id: str | None
+    """By which it can be asked again; None where nothing is kept of it."""
     encoder_id: str
     snapshot_id: str
-    clip: ClipEmbedding
+    clip: ClipEmbedding | None
+    """None where a vector was looked up instead of a video."""
     hits: tuple[Hit, ...]
     decode_s: float
     """Seconds to read the video and cut its windows."""
@@ -100,7 +101,7 @@ def look_up(
     embedded = time.perf_counter()
     hits = dictionary.search(clip.vector, k=k, encoder_id=encoder.info.encoder_id, filters=filters)
     return Lookup(
-        query_id=secrets.token_hex(8),
+        query_id=None,
         encoder_id=encoder.info.encoder_id,
         snapshot_id=dictionary.snapshot_id,
         clip=clip,

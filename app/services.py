@@ -112,6 +112,17 @@ class Services:
         )
         return self._dictionary
 
+    def video_folder(self) -> Path:
+        """Where the videos of the dictionary in use lie, with links followed: the set folder, or the indexed one.
+
+        Raises:
+            DictionaryEmptyError: there is no dictionary.
+        """
+        if self.settings.dictionary is not None:
+            return self.settings.dictionary.resolve()
+        used = self.dictionary()
+        return Path(snapshot.read_manifest(self.settings.snapshots / used.snapshot_id).report["source"]).resolve()
+
     def start_reindex(self, mode: Mode = Mode.MISSING) -> Job:
         """Rebuild in the background.
 
@@ -127,8 +138,11 @@ class Services:
         self._warming = threading.Thread(target=self._warm, name="warm-up")
         self._warming.start()
 
-    def require_ready(self) -> None:
+    def require_ready(self, **others: str) -> None:
         """Make sure that a search would be answered, at its usual speed.
+
+        Args:
+            others: states of parts that are not known here, by name; `READY` is what they should be.
 
         Raises:
             NotReadyError: it would not; `members` say per part why.
@@ -136,6 +150,7 @@ class Services:
         checks = {
             "encoder": self._encoder_state,
             "dictionary": READY if self._dictionary is not None else self._why_none,
+            **others,
         }
         if missing := [f"{part}: {state}" for part, state in checks.items() if state != READY]:
             raise NotReadyError("; ".join(missing), checks=checks)

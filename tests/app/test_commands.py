@@ -227,7 +227,7 @@ def test_evaluate_asks_a_running_service(run, served, dictionary_folder):
 def serve_once(monkeypatch, seen):
     """Instead of serving for ever: serve, and keep what a visitor sees."""
 
-    def run_app(app, *, host, port):
+    def run_app(app, *, host, port, log_config, timeout_graceful_shutdown):
         with running(app) as client:
             seen.update(host=host, port=port, info=client.get("/v1/info").json())
 
