@@ -254,6 +254,7 @@ def test_serve_indexes_the_dictionary_folder_first_and_only_once(run, monkeypatc
 
 
 def test_serve_starts_on_an_empty_dictionary_and_says_how_to_fill_it(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(commands, "with_demo", lambda settings: settings)  # the demo is there in every checkout
     seen = {}
     serve_once(monkeypatch, seen)
     code, _, err = run("serve")
