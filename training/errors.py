@@ -1,6 +1,11 @@
 """What can go wrong in training and in the synthetic signer.
 
     TrainingError
+    ├── ConfigError                 a setting of a run: unknown, or of a value that can't be
+    ├── DataError                   no usable data at all
+    │   └── SampleError             one clip or window can't be used: which, and why; others can
+    ├── ResumeError                 a run can't go on from what lies in its output folder
+    ├── DivergedError               a loss or gradient is no number any more: which, and what to change
     └── SynthError                  the synthetic signer
         ├── AssetError              a mesh, target, texture or picture that is missing, damaged or of another format
         ├── RenderUnavailableError  no OpenGL can be had: which package to install
@@ -14,6 +19,26 @@ A message says what was seen, what is allowed and what to do.
 
 class TrainingError(Exception):
     """Base of everything this package raises on purpose."""
+
+
+class ConfigError(TrainingError):
+    """A setting is unknown or has a value that can't be."""
+
+
+class DataError(TrainingError):
+    """There is no usable data."""
+
+
+class SampleError(DataError):
+    """One clip or window can't be used."""
+
+
+class ResumeError(TrainingError):
+    """The output folder holds another run, or one that can't be gone on with."""
+
+
+class DivergedError(TrainingError):
+    """A loss or a gradient is not a number any more."""
 
 
 class SynthError(TrainingError):
