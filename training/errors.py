@@ -10,6 +10,7 @@
         ├── AssetError              a mesh, target, texture or picture that is missing, damaged or of another format
         ├── RenderUnavailableError  no OpenGL can be had: which package to install
         ├── SignError               a sign that no body can perform: the parameter and why
+        ├── PoseError               landmarks of a clip that can't be performed
         ├── SceneError              a camera, frame or background that can't be rendered
         └── OutputError             what was rendered can't be written: folder in use, disk full
 
@@ -55,6 +56,10 @@ class RenderUnavailableError(SynthError):
 
 class SignError(SynthError):
     """A sign has a parameter that is unknown, impossible, or does not go with another."""
+
+
+class PoseError(SynthError):
+    """The landmarks of a clip are missing, damaged, or show nobody."""
 
 
 class SceneError(SynthError):

@@ -17,8 +17,10 @@ from training.skeleton import (
     R_SHOULDER,
     Reals,
     bend_arm,
+    cross,
     natural_swivel,
     turn,
+    turn_about,
     turn_y,
     unit,
 )
@@ -82,12 +84,7 @@ def measure_arm(landmarks: Reals, pivot: Reals | None = None) -> Arm:
     if pivot is None:
         pivot = landmarks[R_SHOULDER] + 0.58 * (landmarks[L_SHOULDER] - landmarks[R_SHOULDER])
     # An elbow that is straight at rest points backwards.
-    hinted = elbow - np.array([0.0, 0.0, 0.01])
-    upper_rest, fore_rest = arm_frames(shoulder, hinted, wrist)
-    upper_rest, fore_rest = (
-        _along(upper_rest, unit(elbow - shoulder)),
-        _along(fore_rest, unit(wrist - elbow)),
-    )
+    upper_rest, fore_rest = arm_frames(shoulder, elbow, wrist, np.array([0.0, 0.0, -0.01]))
     return Arm(
         pivot=pivot.astype(float),
         shoulder=shoulder,
@@ -99,21 +96,24 @@ def measure_arm(landmarks: Reals, pivot: Reals | None = None) -> Arm:
     )
 
 
-def arm_frames(shoulder: Reals, elbow: Reals, wrist: Reals) -> tuple[Reals, Reals]:
-    """Frames of upper arm and forearm: y along the bone, x in the plane of the arm where the elbow points, z across."""
+def arm_frames(shoulder: Reals, elbow: Reals, wrist: Reals, hint: Reals | float = 0.0) -> tuple[Reals, Reals]:
+    """Frames of upper arm and forearm: y along the bone, x in the plane of the arm where the elbow points, z across.
+
+    Args:
+        shoulder: [..., 3].
+        elbow: [..., 3].
+        wrist: [..., 3].
+        hint: [..., 3] metres, where the elbow points as far as that is in doubt: in an arm that is nearly straight.
+    """
     axis = unit(wrist - shoulder)
-    reach = elbow - shoulder
+    reach = elbow - shoulder + hint
     spoke = reach - (reach * axis).sum(axis=-1, keepdims=True) * axis
     return _spanned(unit(elbow - shoulder), spoke), _spanned(unit(wrist - elbow), spoke)
 
 
 def _spanned(y: Reals, near_x: Reals) -> Reals:
-    z = unit(np.cross(near_x, y))
-    return np.stack([np.cross(y, z), y, z], axis=-1)
-
-
-def _along(frame: Reals, y: Reals) -> Reals:
-    return _spanned(y, frame[..., :, 0])
+    z = unit(cross(near_x, y))
+    return np.stack([cross(y, z), y, z], axis=-1)
 
 
 def held(fore_frame: Reals, hold: Reals) -> Reals:
@@ -139,33 +139,31 @@ def hold_excess(hold: Reals) -> Reals:
     return np.abs(hold - np.clip(hold, HOLD_LIMITS[:, 0], HOLD_LIMITS[:, 1]))
 
 
-def raise_shoulder(arm: Arm, carrier: Reals, target: Reals, swivel: Reals) -> tuple[Reals, Reals]:
+def raise_shoulder(arm: Arm, carrier: Reals, upper: Reals, reach: Reals) -> tuple[Reals, Reals]:
     """The collar bone follows the arm: up when the upper arm rises, forward when the hand goes out or across.
 
     Args:
         arm: its build.
         carrier: [T, 3, 4] transform of the trunk under it since the rest pose.
-        target: [T, 3] where the wrist goes.
-        swivel: [T] radians.
+        upper: [T, 3] unit, from shoulder to elbow.
+        reach: [T, 3] from shoulder to wrist, in arm lengths.
 
     Returns:
         turn of the collar bone [T, 3, 3] and the shoulder [T, 3].
     """
     turned = carrier[..., :3]
-    pivot = turned @ arm.pivot + carrier[..., 3]
-    resting = turned @ arm.shoulder + carrier[..., 3]
-    elbow, _ = bend_arm(resting, target, arm.upper, arm.fore, swivel)
-    local = np.einsum("tba,tb->ta", turned, unit(elbow - resting))
-    elevation = np.arccos(np.clip(-local[:, 1], -1.0, 1.0))
+    elevation = np.arccos(np.clip(-np.einsum("tb,tb->t", turned[..., 1], upper), -1.0, 1.0))
     up = 0.22 * np.maximum(elevation - np.deg2rad(25.0), 0.0)
-    reach = np.einsum("tba,tb->ta", turned, target - resting) / arm.length
-    forward = np.deg2rad(14.0) * np.clip(reach[:, 2] - 0.35, 0.0, 0.6) / 0.6
-    forward += np.deg2rad(10.0) * np.clip(-reach[:, 0], 0.0, 0.6) / 0.6
-    c, s = np.cos(up), np.sin(up)
-    zero, one = np.zeros_like(c), np.ones_like(c)
-    lift = np.stack([np.stack(r, -1) for r in ([c, -s, zero], [s, c, zero], [zero, zero, one])], axis=-2)
-    girdle = turned @ turn_y(-forward) @ lift
-    return girdle, pivot + girdle @ (arm.shoulder - arm.pivot)
+    local = np.einsum("tba,tb->ta", turned, reach)
+    forward = np.deg2rad(14.0) * np.clip(local[:, 2] - 0.35, 0.0, 0.6) / 0.6
+    forward += np.deg2rad(10.0) * np.clip(-local[:, 0], 0.0, 0.6) / 0.6
+    girdle = turned @ turn_y(-forward) @ turn_about(2, up)
+    return girdle, turned @ arm.pivot + carrier[..., 3] + girdle @ (arm.shoulder - arm.pivot)
+
+
+def resting_shoulder(arm: Arm, carrier: Reals) -> Reals:
+    """[T, 3] where the shoulder is while the collar bone rests."""
+    return carrier[..., :3] @ arm.shoulder + carrier[..., 3]
 
 
 def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals:
@@ -180,7 +178,7 @@ def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals
     Returns:
         [T] radians.
     """
-    shoulder = carrier[..., :3] @ arm.shoulder + carrier[..., 3]
+    shoulder = resting_shoulder(arm, carrier)
     swivels = np.broadcast_to(_SWIVELS, (len(target), len(_SWIVELS)))
     elbow, wrist = bend_arm(shoulder[:, None], target[:, None], arm.upper, arm.fore, swivels)
     hold = hold_of(arm_frames(shoulder[:, None], elbow, wrist)[1], palm[:, None])
@@ -195,7 +193,9 @@ def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals
 
 def pose_arm(arm: Arm, carrier: Reals, target: Reals, swivel: Reals, hold: Reals) -> ArmPose:
     """The whole arm for a wrist, a swivel and a hold, which is kept within its limits."""
-    girdle, shoulder = raise_shoulder(arm, carrier, target, swivel)
+    resting = resting_shoulder(arm, carrier)
+    elbow, _ = bend_arm(resting, target, arm.upper, arm.fore, swivel)
+    girdle, shoulder = raise_shoulder(arm, carrier, unit(elbow - resting), (target - resting) / arm.length)
     elbow, wrist = bend_arm(shoulder, target, arm.upper, arm.fore, swivel)
     upper_frame, fore_frame = arm_frames(shoulder, elbow, wrist)
     kept = np.clip(hold, HOLD_LIMITS[:, 0], HOLD_LIMITS[:, 1])

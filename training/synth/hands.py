@@ -1,23 +1,23 @@
 """Fingers: from a handshape to the directions of fifteen bones in the frame of the palm.
 
-Everything here is a left hand; a right one is its mirror image. The palm's frame: y from the wrist to the middle knuckle,
-x towards the little finger, z out of the palm. A pose of the fingers is 21 angles in radians:
+Everything here is a left hand; a right one is its mirror image. The palm's frame: y from the wrist to the middle
+knuckle, x towards the little finger, z out of the palm. A pose of the fingers is 21 angles in radians:
 
-    0-15   index, middle, ring, little finger: bend of the first joint, sway (towards the thumb), bend of the second, third
+    0-15   index, middle, ring, little finger: bend of the first joint, sway (towards the thumb), bend of the others
     16-20  thumb: aside, forward, roll, bend of the first joint, of the last
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from training.skeleton import KNUCKLES, Reals, turn, turn_y, unit
-from training.synth.handshapes import HANDSHAPES, REST_SHAPE, Handshape
+from training.skeleton import KNUCKLES, Reals, cross, turn, turn_y, unit
+from training.synth.handshapes import FINGER_ROWS, HANDSHAPES, REST_SHAPE, Handshape
 
 NUM_FINGER_ANGLES = 21
 THUMB = slice(16, 21)
-FINGER_ROWS = {"index": 0, "middle": 1, "ring": 2, "little": 3}
 PAD_M = 0.006
 """From the line of a finger's last bone to the skin of its pad."""
 
@@ -29,9 +29,12 @@ LIMITS: Reals = np.concatenate([FINGER_LIMITS, THUMB_LIMITS])
 """[21, 2] least and greatest of every angle."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hand:
-    """The build of one left hand: what stays the same whatever the fingers do."""
+    """The build of one left hand: what stays the same whatever the fingers do.
+
+    Equal only to itself, so that what is worked out for a hand can be kept.
+    """
 
     palm: Reals
     """[3, 3] its frame in the rest pose, in space."""
@@ -51,6 +54,12 @@ def measure_hand(points: Reals) -> Hand:
     Args:
         points: [21, 3] metres, its keypoints in the rest pose; mirror those of a right hand.
     """
+    return _measured(np.ascontiguousarray(points, float).tobytes())
+
+
+@lru_cache(maxsize=1024)
+def _measured(points_bytes: bytes) -> Hand:
+    points = np.frombuffer(points_bytes).reshape(21, 3)
     palm = palm_frame(points)
     local = (points - points[0]) @ palm
     chains = local[1:].reshape(5, 4, 3)
@@ -70,8 +79,8 @@ def palm_frame(points: Reals) -> Reals:
     """The frame of a left palm: [..., 21, 3] keypoints to [..., 3, 3], one axis per column."""
     y = unit(points[..., KNUCKLES[1], :] - points[..., 0, :])
     ulnar = points[..., KNUCKLES[3], :] - points[..., KNUCKLES[0], :]
-    z = unit(np.cross(ulnar, y))
-    return np.stack([np.cross(y, z), y, z], axis=-1)
+    z = unit(cross(ulnar, y))
+    return np.stack([cross(y, z), y, z], axis=-1)
 
 
 def frames_along(base: Reals, directions: Reals) -> Reals:
@@ -92,7 +101,7 @@ def thumb_frame(direction: Reals, roll: Reals | float) -> Reals:
     """
     pad = np.array([0.87, 0.0, 0.5])
     z = unit(pad - (direction @ pad)[..., None] * direction)
-    frame = np.stack([np.cross(direction, z), direction, z], axis=-1)
+    frame = np.stack([cross(direction, z), direction, z], axis=-1)
     return frame @ turn_y(np.asarray(roll, float))
 
 
@@ -129,6 +138,7 @@ def hand_points(hand: Hand, angles: Reals) -> Reals:
     return np.concatenate([np.zeros((*angles.shape[:-1], 1, 3)), chains], axis=-2)
 
 
+@lru_cache(maxsize=16384)
 def shape_angles(hand: Hand, shape: Handshape) -> Reals:
     """The 21 angles of a handshape on one hand: [21] radians within `LIMITS`.
 
@@ -146,7 +156,9 @@ def shape_angles(hand: Hand, shape: Handshape) -> Reals:
     thumb = shape.thumb
     angles = np.concatenate([fingers, np.deg2rad([thumb.aside, thumb.forward, thumb.roll, thumb.first, thumb.last])])
     angles = np.clip(angles, *LIMITS.T)
-    return _settled(hand, angles, shape) if shape.touches or shape.rests else angles
+    settled = _settled(hand, angles, shape) if shape.touches or shape.rests else angles
+    settled.flags.writeable = False  # it is kept, and handed out again
+    return settled
 
 
 def named_angles(hand: Hand, name: str) -> Reals:
@@ -155,7 +167,7 @@ def named_angles(hand: Hand, name: str) -> Reals:
 
 
 def _settled(hand: Hand, angles: Reals, shape: Handshape) -> Reals:
-    """Move the thumb to the finger it meets, on this very hand: damped least squares over the joints that do so in life.
+    """Move the thumb to the finger it meets, on this very hand: least squares over the joints that do so in life.
 
     Tip to tip both give way, and the finger takes along its neighbours that are bent alike, as in a rounded hand. Laid
     over a folded finger, the thumb alone moves.
@@ -165,37 +177,42 @@ def _settled(hand: Hand, angles: Reals, shape: Handshape) -> Reals:
     alike = [other for other in range(4) if np.abs(bends[other] - bends[row])[[0, 2, 3]].max() < 1e-6]
     columns = [16, 17, 18, 19, 20, *([4 * row, 4 * row + 2, 4 * row + 3] if shape.touches else [])]
 
-    def moved(change: Reals) -> Reals:
-        result = angles.copy()
-        result[columns] += change
+    def moved(changes: Reals) -> Reals:
+        result = np.repeat(angles[None], len(changes), axis=0)
+        result[:, columns] += changes
         for other in alike if shape.touches else []:
-            result[[4 * other, 4 * other + 2, 4 * other + 3]] += change[5:]
+            result[:, [4 * other, 4 * other + 2, 4 * other + 3]] += changes[:, 5:]
         return np.clip(result, *LIMITS.T)
 
-    def residual(change: Reals) -> Reals:
-        now = moved(change)
+    def residual(changes: Reals) -> Reals:
+        now = moved(changes)
         frames, points = finger_frames(hand, now), hand_points(hand, now)
-        pad = points[4] + PAD_M * frames[0, 2, :, 2]
+        thumb, tip, middle = frames[:, 0, 2, :, 2], frames[:, 1 + row, 2, :, 2], frames[:, 1 + row, 1, :, 2]
+        pad = points[:, 4] + PAD_M * thumb
         if shape.touches:
-            goal = points[8 + 4 * row] + PAD_M * frames[1 + row, 2, :, 2]
-            inward = -frames[1 + row, 2, :, 2]
+            goal, inward = points[:, 8 + 4 * row] + PAD_M * tip, -tip
         else:
-            goal = points[[6 + 4 * row, 7 + 4 * row]].mean(axis=0) - PAD_M * frames[1 + row, 1, :, 2]
-            inward = frames[1 + row, 1, :, 2]
-        facing = 0.0015 * (frames[0, 2, :, 2] - inward)
-        return np.concatenate([pad - goal, facing, _STIFFNESS[: len(change)] * change])
+            goal, inward = points[:, [6 + 4 * row, 7 + 4 * row]].mean(axis=1) - PAD_M * middle, middle
+        return np.concatenate([pad - goal, 0.0015 * (thumb - inward), _STIFFNESS[: len(columns)] * changes], axis=-1)
 
-    return moved(_least_squares(residual, len(columns)))
+    settled: Reals = moved(_least_squares(residual, len(columns))[None])[0]
+    return settled
 
 
 def _least_squares(residual: Callable[[Reals], Reals], size: int, rounds: int = 14) -> Reals:
-    """The change that makes a residual least, starting from none: Levenberg and Marquardt's method."""
-    change, damping = np.zeros(size), 1e-6
-    here = residual(change)
+    """The change that makes a residual least, starting from none: Levenberg and Marquardt's method.
+
+    Args:
+        residual: [K, size] changes to [K, R] residuals.
+        size: how many numbers may change.
+        rounds: how often to step.
+    """
+    change, damping, probes = np.zeros(size), 1e-6, 1e-4 * np.eye(size)
+    here = residual(change[None])[0]
     for _ in range(rounds):
-        slope = np.stack([(residual(change + step) - here) / 1e-4 for step in 1e-4 * np.eye(size)], axis=-1)
+        slope = (residual(change + probes) - here).T / 1e-4
         step = np.linalg.solve(slope.T @ slope + damping * np.eye(size), slope.T @ here)
-        there = residual(change - step)
+        there = residual((change - step)[None])[0]
         if there @ there < here @ here:
             change, here, damping = change - step, there, damping * 0.3
         else:

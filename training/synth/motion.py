@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from model.encoder import Floats
 from training.skeleton import Reals, mirror_points, pitch_yaw_roll, unit
 from training.synth.arms import Arm, measure_arm, pose_arm
-from training.synth.hands import FINGER_ROWS, LIMITS, NUM_FINGER_ANGLES, finger_frames, hand_points, named_angles
-from training.synth.handshapes import HANDSHAPES
+from training.synth.hands import LIMITS, NUM_FINGER_ANGLES, finger_frames, hand_points, named_angles
+from training.synth.handshapes import FINGER_ROWS, HANDSHAPES
 from training.synth.lexicon import check
 from training.synth.phonology import LOCATIONS, Sign
 from training.synth.places import Surroundings, find_place, push_out
@@ -34,6 +35,7 @@ from training.synth.retarget import (
     mirror_rig,
     mirror_rotations,
     mirror_transforms,
+    mirror_turns,
     posed_points,
     with_right_arm,
 )
@@ -98,10 +100,9 @@ def _perform(sign: Sign, rig: Rig, style: SignerStyle, rng: np.random.Generator,
     around = replace(around, points=with_right_arm(around.points, posed_points(other)))
     left_side = Side(signer.arms[0], around, carrier, style, fps)
     lead = _pose(left_side, _leading_track(left_side, sign, phases, rng))
-    right = {name: turns * np.outer([-1, 1, 1], [-1, 1, 1]) for name, turns in bone_turns(other).items()}
     gaze, mouth = _face(signer, phases, rng)
     return Performance(
-        rotations=local_rotations(rig, trunk, bone_turns(lead), right),
+        rotations=local_rotations(rig, trunk, bone_turns(lead), mirror_turns(bone_turns(other))),
         root=None,
         fps=fps,
         gloss=sign.gloss,
@@ -157,7 +158,7 @@ def _engagement(phases: Phases) -> Reals:
     return rise - minimum_jerk((frames - phases.retraction) / max(phases.rest - phases.retraction, 1))
 
 
-def _face(signer: Signer, phases: Phases, rng: np.random.Generator) -> tuple[Reals, Reals]:
+def _face(signer: Signer, phases: Phases, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Gaze [T, 2], mostly at whoever watches with a glance at the hand, and mouth [T], moving with the sign."""
     T = phases.num_frames
     wander = np.deg2rad(1.5) * unrest(rng, T, 2, 0.4, signer.fps)
@@ -212,7 +213,8 @@ def _finger_angles(side: Side, handshape: str, stroke: Stroke) -> Reals:
     angles = shape + stroke.shut[:, None] * (partner - shape)
     angles = angles + style.laxness * (named_angles(hand, "REST") - angles) * ~_touching_columns(handshape)
     angles[:, [0, 4, 8, 12]] += stroke.wiggle
-    return np.clip(angles + np.deg2rad(style.finger_deg) * ~_touching_columns(handshape), *LIMITS.T)
+    held: Reals = np.clip(angles + np.deg2rad(style.finger_deg) * ~_touching_columns(handshape), *LIMITS.T)
+    return held
 
 
 def _touching_columns(handshape: str) -> NDArray[np.bool_]:
@@ -229,7 +231,12 @@ def _touching_columns(handshape: str) -> NDArray[np.bool_]:
 
 
 def _rest_track(side: Side, rng: np.random.Generator) -> Track:
-    """An idle hand at every moment."""
+    """A hand that does nothing, at every moment."""
+    return _kept_out(side, _restless(side, _idle(side), rng))
+
+
+def _idle(side: Side) -> Track:
+    """Where a hand is, in this signer's manner, that does nothing."""
     around, arm, T = side.around, side.arm, len(side.carrier)
     shoulder = side.carrier[..., :3] @ arm.shoulder + side.carrier[..., 3]
     if side.style.rest == "sides":
@@ -241,13 +248,12 @@ def _rest_track(side: Side, rng: np.random.Generator) -> Track:
         hold, swivel = np.deg2rad([35.0, 8.0, 0.0]), np.deg2rad(38.0)
     swivel = swivel + np.deg2rad(side.style.elbow_out_deg)
     fingers = named_angles(arm.hand, "REST") + np.deg2rad(side.style.finger_deg)
-    idle = Track(wrist, np.full(T, swivel), np.tile(hold, (T, 1)), np.clip(np.tile(fingers, (T, 1)), *LIMITS.T))
-    return _kept_out(side, _restless(side, idle, rng))
+    return Track(wrist, np.full(T, swivel), np.tile(hold, (T, 1)), np.tile(np.clip(fingers, *LIMITS.T), (T, 1)))
 
 
 def _whole_track(side: Side, active: Track, phases: Phases, rng: np.random.Generator) -> Track:
     """Rest, the way to the sign, the sign, the way back, rest."""
-    idle = _rest_track(side, rng)
+    idle = _idle(side)
     frames = np.arange(phases.num_frames)
     there = (frames - phases.preparation) / (phases.stroke - phases.preparation)
     back = 1.0 - (frames - phases.retraction + 1) / (phases.rest - phases.retraction)
@@ -268,7 +274,8 @@ def _curved(side: Side, start: Reals, end: Reals, progress: Reals) -> Reals:
     way = np.linalg.norm(end - start, axis=-1, keepdims=True)
     bulge = side.around.trunk @ unit(np.array([0.35, 0.0, 0.95]))
     height = 0.16 * way * (4.0 * progress * (1.0 - progress))[:, None]
-    return start + progress[:, None] * (end - start) + height * bulge
+    way_there: Reals = start + progress[:, None] * (end - start) + height * bulge
+    return way_there
 
 
 def _finger_progress(u: Reals) -> Reals:

@@ -22,6 +22,7 @@ from training.skeleton import (
     R_SHOULDER,
     RIGHT_HAND,
     Reals,
+    cross,
     head_frame,
     mirror_points,
     unit,
@@ -78,9 +79,9 @@ class Surroundings:
 
 def trunk_frame(across: Reals, up: Reals) -> Reals:
     """The axes of a trunk from its shoulder line and its spine: [..., 3, 3], one per column."""
-    z = unit(np.cross(across, up))
+    z = unit(cross(across, up))
     y = unit(up)
-    return np.stack([np.cross(y, z), y, z], axis=-1)
+    return np.stack([cross(y, z), y, z], axis=-1)
 
 
 def usual_girth(landmarks: Reals) -> Reals:
@@ -188,33 +189,29 @@ def _on_other_arm(name: str, around: Surroundings) -> Place:
     shoulder, elbow, wrist = (points[:, row] for row in (R_SHOULDER, R_ELBOW, R_ELBOW + 1))
     radius = 0.13 * around.width
     if name == "UPPER-ARM":
-        normal = unit(0.8 * -around.trunk[:, :, 0] + 0.75 * around.trunk[:, :, 2])
-        return Place(0.55 * shoulder + 0.45 * elbow + radius * normal, normal)
-    palm = _other_palm(points)
-    back = -palm[:, :, 2]
-    if name == "FOREARM":
-        return Place(0.45 * elbow + 0.55 * wrist + 0.85 * radius * back, back)
-    if name == "WRIST":
-        return Place(wrist + 0.65 * radius * back, back)
-    hand = points[:, RIGHT_HAND]
+        outward = unit(0.8 * -around.trunk[:, :, 0] + 0.75 * around.trunk[:, :, 2])
+        return Place(0.55 * shoulder + 0.45 * elbow + radius * outward, outward)
+    palm, hand = _other_palm(points), points[:, RIGHT_HAND]
     centre = hand[:, [0, 5, 9, 13, 17]].mean(axis=1)
-    if name == "HAND-PALM":
-        return Place(centre + 0.016 * palm[:, :, 2], palm[:, :, 2])
-    if name == "HAND-BACK":
-        return Place(centre + 0.016 * back, back)
-    if name == "HAND-EDGE":
-        edge = -palm[:, :, 0]
-        return Place(0.5 * hand[:, 5] + 0.5 * hand[:, 6] + 0.012 * edge, edge)
     tips = hand[:, [8, 12, 16]].mean(axis=1)
-    pointing = unit(tips - hand[:, [5, 9, 13]].mean(axis=1))
-    return Place(tips + 0.010 * pointing, pointing)
+    back, edge, pointing = -palm[:, :, 2], -palm[:, :, 0], unit(tips - hand[:, [5, 9, 13]].mean(axis=1))
+    middle, thickness, normal = {
+        "FOREARM": (0.45 * elbow + 0.55 * wrist, 0.85 * radius, back),
+        "WRIST": (wrist, 0.65 * radius, back),
+        "HAND-PALM": (centre, 0.016, -back),
+        "HAND-BACK": (centre, 0.016, back),
+        "HAND-EDGE": (hand[:, [5, 6]].mean(axis=1), 0.012, edge),
+        "HAND-TIPS": (tips, 0.010, pointing),
+    }[name]
+    return Place(middle + thickness * normal, normal)
 
 
 def _other_palm(points: Reals) -> Reals:
     """The frame of the other palm, in space: x towards its little finger, y to its knuckles, z out of the palm."""
     mirrored = palm_frame(mirror_points(points)[:, 40:61])
     flip = np.array([-1.0, 1.0, 1.0])
-    return mirrored * flip[:, None]
+    palm: Reals = mirrored * flip[:, None]
+    return palm
 
 
 # ------------------------------------------------------------------------------------------------ keeping hands out
@@ -246,7 +243,8 @@ def push_out(around: Surroundings, points: Reals, margin: float) -> Reals:
         axis=2,
     ).reshape(len(points), -1, 3)
     deepest = np.argmax(np.linalg.norm(pushes, axis=-1), axis=1)
-    return pushes[np.arange(len(points)), deepest]
+    push: Reals = pushes[np.arange(len(points)), deepest]
+    return push
 
 
 def _out_of_ellipse(local: Reals, radii: Reals) -> Reals:
@@ -266,7 +264,8 @@ def _out_of_head(around: Surroundings, points: Reals, margin: float) -> Reals:
     centre = (body[:, L_EAR] + body[:, R_EAR]) / 2.0
     local = np.einsum("tba,tkb->tka", frame, points - centre[:, None])
     radii = size * np.array([0.53, 0.74, 0.60]) + margin
-    return np.einsum("tab,tkb->tka", frame, _out_of_ellipse(local, radii))
+    out: Reals = np.einsum("tab,tkb->tka", frame, _out_of_ellipse(local, radii))
+    return out
 
 
 def _out_of_trunk(around: Surroundings, points: Reals, margin: float) -> Reals:
@@ -278,7 +277,8 @@ def _out_of_trunk(around: Surroundings, points: Reals, margin: float) -> Reals:
     local[..., 1] -= (front + back) / 2.0
     radii = np.stack([half_width, (front - back) / 2.0], axis=-1) + margin
     out = _out_of_ellipse(local, radii) * ((share > -0.02) & (share < 1.3))[..., None]
-    return np.einsum("tab,tkb->tka", frame[:, :, [0, 2]], out)
+    push: Reals = np.einsum("tab,tkb->tka", frame[:, :, [0, 2]], out)
+    return push
 
 
 def _out_of_neck(around: Surroundings, points: Reals, margin: float) -> Reals:
@@ -290,4 +290,5 @@ def _out_of_neck(around: Surroundings, points: Reals, margin: float) -> Reals:
     distance = np.linalg.norm(away, axis=-1)
     radius = around.width * (0.17 + 0.12 * np.clip(0.45 - share, 0.0, 0.45)) + margin
     depth = np.where((share > 0.0) & (share < 0.8), np.maximum(radius - distance, 0.0), 0.0)
-    return away / np.maximum(distance, 1e-6)[..., None] * depth[..., None]
+    push: Reals = away / np.maximum(distance, 1e-6)[..., None] * depth[..., None]
+    return push

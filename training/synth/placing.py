@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.skeleton import Reals, pitch_yaw_roll, unit
+from training.skeleton import Reals, cross, pitch_yaw_roll, unit
 from training.synth.arms import Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction
@@ -105,18 +105,21 @@ def meant_palm(style: SignerStyle, trunk: Reals, orientation: Orientation) -> Re
     y = unit(np.array(direction(orientation.fingers), float))
     z = unit(np.array(direction(orientation.palm), float))
     own = pitch_yaw_roll(np.deg2rad(np.array([style.turn_deg])))[0]
-    return trunk @ own @ np.stack([np.cross(y, z), y, z], axis=-1)
+    palm: Reals = trunk @ own @ np.stack([cross(y, z), y, z], axis=-1)
+    return palm
 
 
 def off_skin(path: Reals, normal: Reals) -> Reals:
     """What lifts a path off the skin it would enter: the whole path, along the normal."""
     inward = np.minimum((path * normal).sum(axis=-1).min(), 0.0)
-    return -inward * normal
+    lift: Reals = -inward * normal
+    return lift
 
 
 def _centre(points: Reals) -> Reals:
     """The middle of a hand: between wrist and the ends of the fingers."""
-    return 0.5 * points[:, 9] + 0.25 * points[:, [8, 12, 16]].mean(axis=1)
+    centre: Reals = 0.5 * points[:, 9] + 0.25 * points[:, [8, 12, 16]].mean(axis=1)
+    return centre
 
 
 def _touch(points: Reals, normal: Reals, gap: Reals) -> Reals:
@@ -133,14 +136,16 @@ def _touch(points: Reals, normal: Reals, gap: Reals) -> Reals:
     nearest = np.einsum("tk,tkb->tb", weight / weight.sum(axis=1, keepdims=True), points)
     along = nearest - (nearest * normal).sum(axis=-1, keepdims=True) * normal
     away = gap + SKIN_M + depth.max(axis=1)
-    return away[:, None] * normal - along
+    offset: Reals = away[:, None] * normal - along
+    return offset
 
 
 def _to_own_half(around: Surroundings, points: Reals, gap: Reals) -> Reals:
     """What keeps a hand on its own side of the body's middle plane, so that two hands meet there and never cross."""
     out = around.trunk[:, :, 0]
     nearest = np.einsum("tkb,tb->tk", points - around.shoulders[:, None], out).min(axis=1)
-    return np.maximum(_MIDLINE_M + gap - nearest, 0.0)[:, None] * out
+    push: Reals = np.maximum(_MIDLINE_M + gap - nearest, 0.0)[:, None] * out
+    return push
 
 
 def place_base(side: Side, location: Location, fingers: Reals) -> Track:

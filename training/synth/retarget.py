@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.skeleton import R_SHOULDER, R_WRIST, RIGHT_HAND, Reals, mirror_points, turn_y, unit
+from model.encoder import Floats
+from training.skeleton import R_SHOULDER, R_WRIST, RIGHT_HAND, Reals, cross, mirror_points, turn_y, unit
 from training.synth.arms import Arm, ArmPose, hold_of
 from training.synth.places import usual_girth
 from training.synth.rig import Rig
@@ -38,25 +39,27 @@ def mirror_rig(rig: Rig) -> Rig:
     rows = mirror_rows(rig.names)
     return replace(
         rig,
-        heads=rig.heads[rows] * MIRROR_X,
-        tails=rig.tails[rows] * MIRROR_X,
-        landmarks=mirror_points(rig.landmarks),
+        heads=(rig.heads[rows] * MIRROR_X).astype(np.float32),
+        tails=(rig.tails[rows] * MIRROR_X).astype(np.float32),
+        landmarks=mirror_points(rig.landmarks.astype(float)).astype(np.float32),
     )
 
 
-def mirror_rotations(rig: Rig, rotations: Reals) -> Reals:
+def mirror_rotations(rig: Rig, rotations: Floats) -> Floats:
     """Rotations [T, J, 3, 3] of the mirrored movement."""
-    return rotations[:, mirror_rows(rig.names)] * _FLIP
+    mirrored: Floats = (rotations[:, mirror_rows(rig.names)] * _FLIP).astype(np.float32)
+    return mirrored
 
 
 def mirror_transforms(transforms: Reals) -> Reals:
     """Transforms [..., 3, 4] as seen in a mirror."""
-    return transforms * np.concatenate([_FLIP, MIRROR_X[:, None]], axis=1)
+    mirrored: Reals = transforms * np.concatenate([_FLIP, MIRROR_X[:, None]], axis=1)
+    return mirrored
 
 
 def girth_of(rig: Rig) -> Reals:
     """The girth of a rig's trunk, [8, 3] metres; the usual one where the rig has none."""
-    return usual_girth(rig.landmarks) if rig.girth is None else rig.girth.astype(float)
+    return usual_girth(rig.landmarks.astype(float)) if rig.girth is None else rig.girth.astype(float)
 
 
 def bone_turns(posed: PosedArm) -> dict[str, Reals]:
@@ -89,10 +92,11 @@ def bone_turns(posed: PosedArm) -> dict[str, Reals]:
 
 def _least_turn(start: Reals, end: Reals) -> Reals:
     """The smallest rotation from one direction to another: [T, 3] twice to [T, 3, 3]."""
-    axis = np.cross(start, end)
+    axis = cross(start, end)
     cosine = (start * end).sum(axis=-1)[..., None, None]
-    cross = _cross_matrix(axis)
-    return np.eye(3) + cross + cross @ cross / np.maximum(1.0 + cosine, 1e-6)
+    skew = _cross_matrix(axis)
+    least: Reals = np.eye(3) + skew + skew @ skew / np.maximum(1.0 + cosine, 1e-6)
+    return least
 
 
 def _cross_matrix(v: Reals) -> Reals:
@@ -108,11 +112,17 @@ def _part_of_the_way(start: Reals, end: Reals, rest_axis: Reals, share: float) -
     sine = 0.5 * np.einsum("tab,ab->t", between, _cross_matrix(unit(rest_axis)))
     cosine = 0.5 * (np.trace(between, axis1=-2, axis2=-1) - 1.0)
     angle = share * np.arctan2(sine, cosine)[..., None, None]
-    cross = _cross_matrix(unit(rest_axis))
-    return start @ (np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * (cross @ cross))
+    skew = _cross_matrix(unit(rest_axis))
+    between_turns: Reals = start @ (np.eye(3) + np.sin(angle) * skew + (1.0 - np.cos(angle)) * (skew @ skew))
+    return between_turns
 
 
-def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[str, Reals]) -> Reals:
+def mirror_turns(turns: dict[str, Reals]) -> dict[str, Reals]:
+    """Turns in space of the other side's bones, from those of the mirrored arm."""
+    return {name: turn * _FLIP for name, turn in turns.items()}
+
+
+def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[str, Reals]) -> Floats:
     """Every bone's rotation relative to its parent.
 
     Args:
