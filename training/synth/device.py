@@ -1,0 +1,153 @@
+"""The OpenGL side of a body: a context without a window, and the buffers that hold a mesh."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import moderngl
+import numpy as np
+
+from model.encoder import Floats, Ints
+from training.errors import RenderUnavailableError
+from training.synth.body import Body, PartKind
+from training.synth.detail import coarse_faces
+
+SHADERS = Path(__file__).with_name("shaders")
+KINDS: dict[PartKind, float] = {"skin": 0.0, "garment": 1.0, "hair": 2.0, "eyes": 3.0}
+SHADOW_CELL_M = 0.018
+
+
+def open_context() -> Any:
+    """An OpenGL 4.3 context without a window.
+
+    Raises:
+        RenderUnavailableError: EGL or its driver is missing; the message names the packages.
+    """
+    try:
+        return moderngl.create_context(standalone=True, backend="egl", require=430)
+    except Exception as error:
+        raise RenderUnavailableError(
+            f"no OpenGL 4.3 through EGL ({error}); on Debian and Ubuntu: apt-get install libegl1 libgl1-mesa-dri "
+            "(on a GPU: the NVIDIA driver's libraries with graphics enabled)"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The shaders of every pass."""
+
+    skin: Any
+    light: Any
+    shadow: Any
+    figure: Any
+    sheer: Any
+    finish: Any
+
+
+def compile_programs(gl: Any) -> Programs:
+    """Compile all shaders."""
+
+    def source(name: str) -> str:
+        return (SHADERS / name).read_text()
+
+    def program(vertex: str, fragment: str) -> Any:
+        return gl.program(vertex_shader=source(f"{vertex}.vert"), fragment_shader=source(f"{fragment}.frag"))
+
+    return Programs(
+        skin=gl.compute_shader(source("skin.comp")),
+        light=gl.compute_shader(source("light.comp")),
+        shadow=program("shadow", "shadow"),
+        figure=program("figure", "figure"),
+        sheer=program("figure", "sheer"),
+        finish=program("finish", "finish"),
+    )
+
+
+@dataclass(frozen=True)
+class LoadedBody:
+    """A body's buffers on the device. Release it when done with it."""
+
+    num_vertices: int
+    num_bones: int
+    rest: Any
+    looks: Any
+    textures: Any
+    opaque: Any
+    """Skin and eyes, back faces culled; None where there are none."""
+    sheer: Any
+    """Clothes and hair, seen from both sides; None where there are none."""
+    caster: Any
+    focus: Floats
+    """[3] where the light is aimed: the chest."""
+    owned: tuple[Any, ...]
+
+    def release(self) -> None:
+        """Free the device's memory."""
+        for resource in self.owned:
+            resource.release()
+
+
+def load_body(gl: Any, programs: Programs, body: Body, lowest_m: float) -> LoadedBody:
+    """Bring a body to the device, without the faces that lie below `lowest_m` at rest."""
+    kinds = np.concatenate([np.full(part.num_faces, KINDS[part.kind]) for part in body.parts])
+    shown = body.vertices[body.faces, 1].max(1) >= lowest_m
+    used, faces = np.unique(body.faces[shown], return_inverse=True)
+    faces, kinds = faces.reshape(-1, 3), kinds[shown]
+    rest = gl.buffer(_rest_vertices(body, used))
+    uv = gl.buffer(body.uv[used].astype("f4").tobytes())
+    looks = gl.buffer(_looks(body, used, faces, kinds))
+    textures = gl.texture_array((*body.textures.shape[2:0:-1], len(body.textures)), 4, body.textures.tobytes())
+    textures.build_mipmaps()
+    textures.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
+    solid = np.isin(kinds, (KINDS["skin"], KINDS["eyes"]))
+    owned = [rest, uv, looks, textures]
+
+    def drawn(program: Any, layout: list[Any], rows: Ints) -> Any:
+        if not len(rows):
+            return None
+        indices = gl.buffer(rows.astype("i4").tobytes())
+        array = gl.vertex_array(program, layout, index_buffer=indices)
+        owned.extend((indices, array))
+        return array
+
+    layout = [(uv, "2f", "in_uv"), (looks, "4f", "in_look")]
+    row_of = np.zeros(len(body.vertices), np.int64)
+    row_of[used] = np.arange(len(used))
+    casting = coarse_faces(body, SHADOW_CELL_M)
+    casting = casting[np.isin(casting, used).all(1)]
+    return LoadedBody(
+        num_vertices=len(used),
+        num_bones=len(body.rig.names),
+        rest=rest,
+        looks=looks,
+        textures=textures,
+        opaque=drawn(programs.figure, layout, faces[solid]),
+        sheer=drawn(programs.sheer, layout, faces[~solid]),
+        caster=drawn(programs.shadow, [], row_of[casting]),
+        focus=body.rig.heads[body.rig.bone("spine01")],
+        owned=tuple(owned),
+    )
+
+
+def _looks(body: Body, used: Ints, faces: Ints, kinds: Floats) -> bytes:
+    """Layer, shade and kind of every vertex."""
+    kind = np.zeros(len(used))
+    kind[faces] = kinds[:, None]
+    return np.stack([body.layers[used], body.shade[used], kind, np.zeros(len(used))], 1).astype("f4").tobytes()
+
+
+def _rest_vertices(body: Body, used: Ints) -> bytes:
+    """The vertices as `skin.comp` reads them."""
+    fields = [
+        ("position", "<f4", 4),
+        ("normal", "i1", 4),
+        ("bones", "u1", 4),
+        ("weights", "u1", 4),
+        ("unused", "<u4", 1),
+    ]
+    table = np.zeros(len(used), np.dtype([(name, kind, (count,)) for name, kind, count in fields]))
+    table["position"][:, :3] = body.vertices[used]
+    table["normal"][:, :3] = np.round(127 * body.normals[used])
+    table["bones"] = body.bones[used]
+    table["weights"] = np.round(255 * body.weights[used])
+    return table.tobytes()

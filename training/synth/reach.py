@@ -1,0 +1,113 @@
+"""What arms can do at all: measured on a middling adult who stands, before any real body performs a sign."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from training.skeleton import Reals, forward, standard_proportions, standing
+from training.synth.arms import measure_arm, pose_arm
+from training.synth.hands import finger_frames, named_angles
+from training.synth.handshapes import HANDSHAPES
+from training.synth.phonology import DIRECTIONS, LOCATIONS, Movement, Orientation, direction
+from training.synth.places import Place, Surroundings, find_place, usual_girth
+from training.synth.placing import Side, meant_palm, off_skin, place_base, place_hand, still
+from training.synth.retarget import PosedArm, posed_points, with_right_arm
+from training.synth.stroke import Stroke, make_stroke
+from training.synth.style import SignerStyle
+
+MAX_STRAIN_DEG = 25.0
+"""How far a hand may end up from how it was meant to be held."""
+MAX_MISS_M = 0.03
+"""How far a wrist may end up from where it was meant to be."""
+SHOULDER_PLAY_M = 0.02
+"""How much farther a shoulder lets a hand reach by coming along."""
+
+
+def orientations() -> tuple[Orientation, ...]:
+    """Every pair of a finger direction and a palm direction at a right angle to it."""
+    return tuple(
+        Orientation(fingers, palm)
+        for fingers in DIRECTIONS
+        for palm in DIRECTIONS
+        if np.dot(direction(fingers), direction(palm)) == 0
+    )
+
+
+@cache
+def strain_deg(location: str, orientation: Orientation, handshape: str) -> float:
+    """How far from the meant orientation the nearest possible one is, degrees; infinite where the arm does not reach.
+
+    Args:
+        location: name.
+        orientation: how the hand is meant to be held.
+        handshape: name; only whether its fingers are extended or folded counts.
+    """
+    bends = HANDSHAPES[handshape].bends
+    extended = any(sum(bend) < 90.0 for bend in bends)
+    return _strains(location, "FLAT-HAND" if extended else "FIST")[orientation]
+
+
+@cache
+def _strains(location: str, handshape: str) -> dict[Orientation, float]:
+    """`strain_deg` of every orientation."""
+    meant = orientations()
+    side, place = _leading_side(location, len(meant))
+    palms = np.concatenate([meant_palm(side.style, side.around.trunk[:1], orientation) for orientation in meant])
+    fingers = np.tile(named_angles(side.arm.hand, handshape), (len(meant), 1))
+    stroke = make_stroke(Movement("HELD"), len(meant))
+    palm, miss = _done(side, place, palms, stroke, fingers, touching=LOCATIONS[location].touchable)
+    cosine = 0.5 * (np.einsum("tab,tab->t", palm, palms) - 1.0)
+    strain = np.where(miss > MAX_MISS_M, np.inf, np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
+    return {orientation: float(degrees) for orientation, degrees in zip(meant, strain, strict=True)}
+
+
+@cache
+def possible_orientations(location: str, handshape: str) -> tuple[Orientation, ...]:
+    """Every orientation a hand can be held in there."""
+    return tuple(held for held in orientations() if strain_deg(location, held, handshape) <= MAX_STRAIN_DEG)
+
+
+def miss_m(location: str, movement: Movement) -> float:
+    """How far a movement at a location would take the wrist beyond the arm's reach, metres; 0 within."""
+    wrist, shoulder, normal, length = _held_wrist(location)
+    path = make_stroke(movement, 25).path * length
+    path += off_skin(path, normal) if LOCATIONS[location].touchable else 0.0
+    distance = np.linalg.norm(wrist + path - shoulder, axis=-1).max()
+    return max(float(distance) - length - SHOULDER_PLAY_M, 0.0)
+
+
+@cache
+def _held_wrist(location: str) -> tuple[Reals, Reals, Reals, float]:
+    """Wrist [3], shoulder [3], normal of the place [3] and arm length for a flat hand held at a location."""
+    side, place = _leading_side(location, 2)
+    palm = meant_palm(side.style, side.around.trunk, LOCATIONS[location].natural)
+    fingers = np.tile(named_angles(side.arm.hand, "FLAT-HAND"), (2, 1))
+    touching = LOCATIONS[location].touchable
+    track = place_hand(side, place, palm, still(2), fingers, touching=touching, own_half=False, ease_frames=0.0)
+    return track.wrist[0], side.arm.shoulder, place.normal[0], side.arm.length
+
+
+def _done(
+    side: Side, place: Place, palm: Reals, stroke: Stroke, fingers: Reals, *, touching: bool
+) -> tuple[Reals, Reals]:
+    """How the hand is held after all [T, 3, 3], and how far the wrist is from where it should be [T]."""
+    track = place_hand(side, place, palm, stroke, fingers, touching=touching, own_half=False, ease_frames=0.0)
+    pose = pose_arm(side.arm, side.carrier, track.wrist, track.swivel, track.hold)
+    return pose.palm, np.linalg.norm(pose.wrist - track.wrist, axis=-1)
+
+
+def _leading_side(location: str, num_frames: int) -> tuple[Side, Place]:
+    """The middling adult's leading arm and a location on them, the base hand in its place if there is one."""
+    points = forward(standing(), standard_proportions())
+    upright = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1)
+    carrier = np.broadcast_to(upright, (num_frames, 3, 4))
+    around = Surroundings(np.tile(points, (num_frames, 1, 1)), usual_girth(points))
+    side = Side(measure_arm(points), around, carrier, SignerStyle(), 25.0)
+    if LOCATIONS[location].base:
+        fingers = np.tile(named_angles(side.arm.hand, "FLAT-HAND"), (num_frames, 1))
+        track = place_base(side, LOCATIONS[location], fingers)  # the body is symmetric: this is the other arm, mirrored
+        pose = pose_arm(side.arm, carrier, track.wrist, track.swivel, track.hold)
+        other = posed_points(PosedArm(side.arm, pose, finger_frames(side.arm.hand, fingers)))
+        side = replace(side, around=replace(around, points=with_right_arm(around.points, other)))
+    return side, find_place(location, side.around)
