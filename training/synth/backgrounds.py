@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from model.encoder import Floats, Frames
@@ -90,7 +91,7 @@ def _edge(rng: np.random.Generator, width: int, height: int) -> Floats:
     """0 where the room's light falls, 1 far from it."""
     x, y = _grid(width, height)
     middle = rng.uniform(-0.4, 0.4, 2)
-    return np.clip(((x - middle[0]) ** 2 + (y - middle[1]) ** 2) * 1.3, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(((x - middle[0]) ** 2 + (y - middle[1]) ** 2) * 1.3, 0, 1), np.float32)
 
 
 def _muted(rng: np.random.Generator, low: float = 0.15, high: float = 0.92) -> Floats:
@@ -109,7 +110,7 @@ def _picture(canvas: Floats) -> Frames:
     return np.round(255 * np.clip(canvas, 0, 1)).astype(np.uint8)
 
 
-def _box(canvas: Floats, left: float, top: float, right: float, bottom: float, colour: Floats) -> None:
+def _box(canvas: Floats, left: float, top: float, right: float, bottom: float, colour: NDArray[np.floating]) -> None:  # noqa: PLR0917
     """Fill a rectangle given in picture heights from the middle. Changes the canvas."""
     height, width = canvas.shape[:2]
     columns = slice(*(int(np.clip(x * height + width / 2, 0, width)) for x in (left, right)))

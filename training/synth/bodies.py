@@ -102,7 +102,8 @@ def fold_weights(weights: dict[str, tuple[Ints, Floats]], skeleton: dict[str, Jo
             kept = skeleton[kept].parent or "root"
         skin[vertices, rows[kept]] += shares
     skin[skin.sum(1) <= 0, rows["root"]] = 1.0
-    return skin / skin.sum(1, keepdims=True)
+    whole: Floats = skin / skin.sum(1, keepdims=True)
+    return whole
 
 
 def build_body(identity: Identity, library: BodyLibrary) -> Body:
@@ -255,5 +256,5 @@ def _piece(
     pairs = np.stack([mesh.faces[rows], mesh.face_uv[rows]], axis=-1).reshape(-1, 2)
     unique, back = np.unique(pairs, axis=0, return_inverse=True)
     points, normals, shade, skin = (attribute[unique[:, 0]] for attribute in attributes)
-    uv = mesh.uv[unique[:, 1]] * np.float32([1, -1]) + np.float32([0, 1])
+    uv = mesh.uv[unique[:, 1]] * (1, -1) + (0, 1)
     return Piece(label[0], label[1], points, normals, uv, shade, skin, split_quads(back.reshape(-1, 4)), texture)

@@ -147,5 +147,6 @@ def split_quads(faces: Ints) -> Ints:
     """Quads as triangles; quads that repeat their last corner give one."""
     first, second = faces[:, [0, 1, 2]], faces[:, [0, 2, 3]]
     triangles = np.stack([first, second], axis=1).reshape(-1, 3)
-    whole = (triangles[:, 0] != triangles[:, 1]) & (triangles[:, 1] != triangles[:, 2])
-    return triangles[whole & (triangles[:, 0] != triangles[:, 2])]
+    a, b, c = triangles.T
+    whole: Ints = triangles[(a != b) & (b != c) & (a != c)]
+    return whole

@@ -36,7 +36,7 @@ def _near_brows(base: Mesh, quads: Ints) -> Ints:
     """Skin faces of the forehead and eyes, as rows of the mesh's faces."""
     centre = base.vertices[base.faces[quads]].mean(1)
     near = (np.abs(centre[:, 0]) < 0.7) & (np.abs(centre[:, 1] - 7.47) < 0.22) & (centre[:, 2] > 0.8)
-    return quads[near]
+    return np.asarray(quads[near])
 
 
 def texel_positions(base: Mesh, rows: Ints) -> Floats:

@@ -52,7 +52,7 @@ def view_projection(camera: Camera, width: int, height: int) -> Floats:
     return (projection @ view).astype(np.float32)
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _unit(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
@@ -121,5 +121,5 @@ def frame_signer(
     return Camera(_triple(eye), _triple(target), lens_deg, roll_deg)
 
 
-def _triple(values: np.ndarray) -> tuple[float, float, float]:  # type: ignore[type-arg]
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
     return (float(values[0]), float(values[1]), float(values[2]))

@@ -54,7 +54,7 @@ def clip_rng(seed: int, sign: int, signer: int) -> np.random.Generator:
 
 
 def take(
-    sign: Sign, signer: Signer, scene: Scene, size: tuple[int, int], rng: np.random.Generator, fps: float = 25.0
+    sign: Sign, signer: Signer, scene: Scene, size: tuple[int, int], rng: np.random.Generator, *, fps: float = 25.0
 ) -> Take:
     """A signer's performance of a sign in a scene.
 

@@ -81,7 +81,7 @@ def _nearest_to_mean(points: Floats, group: Ints) -> Ints:
     sizes = np.bincount(group)
     mean = np.stack([np.bincount(group, points[:, axis]) / sizes for axis in range(3)], 1)
     order = np.lexsort([((points - mean[group]) ** 2).sum(1), group])
-    return order[np.concatenate([[0], np.cumsum(sizes)[:-1]])]
+    return np.asarray(order[np.concatenate([[0], np.cumsum(sizes)[:-1]])], np.int64)
 
 
 def _recount(parts: tuple[Part, ...], whole: Flags) -> tuple[Part, ...]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import moderngl
 import numpy as np
@@ -12,19 +11,22 @@ from training.errors import RenderUnavailableError
 from training.synth.body import Body, PartKind
 from training.synth.detail import coarse_faces
 
+Resource = moderngl.Buffer | moderngl.TextureArray | moderngl.VertexArray
+Layout = list[tuple[moderngl.Buffer, str, str]]
+
 SHADERS = Path(__file__).with_name("shaders")
 KINDS: dict[PartKind, float] = {"skin": 0.0, "garment": 1.0, "hair": 2.0, "eyes": 3.0}
 SHADOW_CELL_M = 0.018
 
 
-def open_context() -> Any:
+def open_context() -> moderngl.Context:
     """An OpenGL 4.3 context without a window.
 
     Raises:
         RenderUnavailableError: EGL or its driver is missing; the message names the packages.
     """
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=430)
+        return moderngl.create_context(require=430, standalone=True, backend="egl")  # type: ignore[arg-type]
     except Exception as error:
         raise RenderUnavailableError(
             f"no OpenGL 4.3 through EGL ({error}); on Debian and Ubuntu: apt-get install libegl1 libgl1-mesa-dri "
@@ -36,21 +38,21 @@ def open_context() -> Any:
 class Programs:
     """The shaders of every pass."""
 
-    skin: Any
-    light: Any
-    shadow: Any
-    figure: Any
-    sheer: Any
-    finish: Any
+    skin: moderngl.ComputeShader
+    light: moderngl.ComputeShader
+    shadow: moderngl.Program
+    figure: moderngl.Program
+    sheer: moderngl.Program
+    finish: moderngl.Program
 
 
-def compile_programs(gl: Any) -> Programs:
+def compile_programs(gl: moderngl.Context) -> Programs:
     """Compile all shaders."""
 
     def source(name: str) -> str:
         return (SHADERS / name).read_text()
 
-    def program(vertex: str, fragment: str) -> Any:
+    def program(vertex: str, fragment: str) -> moderngl.Program:
         return gl.program(vertex_shader=source(f"{vertex}.vert"), fragment_shader=source(f"{fragment}.frag"))
 
     return Programs(
@@ -69,17 +71,17 @@ class LoadedBody:
 
     num_vertices: int
     num_bones: int
-    rest: Any
-    looks: Any
-    textures: Any
-    opaque: Any
+    rest: moderngl.Buffer
+    looks: moderngl.Buffer
+    textures: moderngl.TextureArray
+    opaque: moderngl.VertexArray | None
     """Skin and eyes, back faces culled; None where there are none."""
-    sheer: Any
+    sheer: moderngl.VertexArray | None
     """Clothes and hair, seen from both sides; None where there are none."""
-    caster: Any
+    caster: moderngl.VertexArray | None
     focus: Floats
     """[3] where the light is aimed: the chest."""
-    owned: tuple[Any, ...]
+    owned: tuple[Resource, ...]
 
     def release(self) -> None:
         """Free the device's memory."""
@@ -87,7 +89,7 @@ class LoadedBody:
             resource.release()
 
 
-def load_body(gl: Any, programs: Programs, body: Body, lowest_m: float) -> LoadedBody:
+def load_body(gl: moderngl.Context, programs: Programs, body: Body, lowest_m: float) -> LoadedBody:
     """Bring a body to the device, without the faces that lie below `lowest_m` at rest."""
     kinds = np.concatenate([np.full(part.num_faces, KINDS[part.kind]) for part in body.parts])
     shown = body.vertices[body.faces, 1].max(1) >= lowest_m
@@ -100,9 +102,9 @@ def load_body(gl: Any, programs: Programs, body: Body, lowest_m: float) -> Loade
     textures.build_mipmaps()
     textures.filter = (moderngl.LINEAR_MIPMAP_NEAREST, moderngl.LINEAR)
     solid = np.isin(kinds, (KINDS["skin"], KINDS["eyes"]))
-    owned = [rest, uv, looks, textures]
+    owned: list[Resource] = [rest, uv, looks, textures]
 
-    def drawn(program: Any, layout: list[Any], rows: Ints) -> Any:
+    def drawn(program: moderngl.Program, layout: Layout, rows: Ints) -> moderngl.VertexArray | None:
         if not len(rows):
             return None
         indices = gl.buffer(rows.astype("i4").tobytes())
@@ -110,7 +112,7 @@ def load_body(gl: Any, programs: Programs, body: Body, lowest_m: float) -> Loade
         owned.extend((indices, array))
         return array
 
-    layout = [(uv, "2f", "in_uv"), (looks, "4f", "in_look")]
+    layout: Layout = [(uv, "2f", "in_uv"), (looks, "4f", "in_look")]
     row_of = np.zeros(len(body.vertices), np.int64)
     row_of[used] = np.arange(len(used))
     casting = coarse_faces(body, SHADOW_CELL_M)

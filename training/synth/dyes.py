@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from model.encoder import Floats
@@ -27,7 +28,7 @@ def read_texture(content: bytes) -> Texture:
 
 def tint(texture: Texture, factors: Colour) -> Texture:
     """Red, green and blue times a factor each."""
-    return _with_rgb(texture, texture[..., :3] * np.array(factors, np.float32))
+    return _with_rgb(texture, texture[..., :3].astype(np.float32) * np.array(factors, np.float32))
 
 
 def dye(texture: Texture, hue: float, gain: float, saturation: float) -> Texture:
@@ -62,8 +63,7 @@ def _hue_turn(angle: float, saturation: float) -> Floats:
     to_yiq = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], np.float32)
     c, s = saturation * np.cos(angle), saturation * np.sin(angle)
     turn = np.array([[1, 0, 0], [0, c, -s], [0, s, c]], np.float32)
-    matrix: Floats = np.linalg.inv(to_yiq) @ turn @ to_yiq
-    return matrix.astype(np.float32)
+    return np.asarray(np.linalg.inv(to_yiq) @ turn @ to_yiq, np.float32)
 
 
 def colour_hair(texture: Texture, colour: Colour) -> Texture:
@@ -97,5 +97,5 @@ def paint(texture: Texture, mask: Floats, colour: Colour) -> Texture:
     return _with_rgb(texture, rgb + mask[..., None] * (255.0 * np.array(colour, np.float32) - rgb))
 
 
-def _with_rgb(texture: Texture, rgb: Floats) -> Texture:
+def _with_rgb(texture: Texture, rgb: NDArray[np.floating]) -> Texture:
     return np.concatenate([np.clip(rgb, 0, 255).astype(np.uint8), texture[..., 3:]], axis=-1)

@@ -39,15 +39,15 @@ def carry_weights(fit: Fit, skin: Floats) -> Floats:
     """
     share = np.abs(fit.weights) / np.abs(fit.weights).sum(1, keepdims=True)
     mixed: Floats = np.einsum("nc,ncj->nj", share, skin[fit.corners])
-    return mixed / mixed.sum(1, keepdims=True)
+    shares: Floats = mixed / mixed.sum(1, keepdims=True)
+    return shares
 
 
 def visible_faces(faces: Ints, hidden: Ints, num_vertices: int) -> Flags:
     """Which faces show when the hidden vertices do not: all but those that have only hidden corners."""
     masked = np.zeros(num_vertices, bool)
     masked[hidden] = True
-    shown: Flags = ~masked[faces].all(axis=1)
-    return shown
+    return np.asarray(~masked[faces].all(axis=1))
 
 
 def covered(skin: Floats, normals: Floats, cloth: Floats, reach: float, outward: float) -> Flags:

@@ -113,7 +113,7 @@ def _slider(rng: np.random.Generator, spread: float) -> float:
     return float(np.clip(rng.normal(0.0, spread), -1.0, 1.0))
 
 
-def _colour(values: np.ndarray) -> Colour:  # type: ignore[type-arg]
+def _colour(values: np.ndarray) -> Colour:
     return (float(values[0]), float(values[1]), float(values[2]))
 
 

@@ -1,6 +1,7 @@
 """A plain figure made from nothing, on the same rig as the bodies: tests and the pipeline run without any download."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.encoder import Floats, Ints
 from training.synth.body import TEXTURE_PX, Body, PartKind, Piece, Texture, assemble
@@ -160,7 +161,7 @@ def _child(name: str) -> str:
 class Shape:
     """Vertices, normals, bone weights and faces of one closed part."""
 
-    def __init__(self, points: Floats, normals: Floats, skin: Floats, faces: Ints) -> None:
+    def __init__(self, points: Floats, normals: Floats, skin: NDArray[np.floating], faces: Ints) -> None:
         self.points, self.normals, self.skin, self.faces = points, normals, skin, faces
 
 
@@ -256,8 +257,15 @@ def _skin_shapes(rig: Rig, thick: float) -> list[Shape]:
     head = rig.heads[rig.bone("head")]
     height = float(rig.tails[rig.bone("head")][1] - head[1])
     shapes = [
-        ellipsoid(rig, "head", head + np.float32([0, 0.38 * height, 0.1 * height]), _times(height, (0.44, 0.66, 0.54))),
-        ellipsoid(rig, "head", rig.landmarks[8] - np.float32([0, 0, 0.012]), _times(thick, (0.012, 0.020, 0.016))),
+        ellipsoid(
+            rig,
+            "head",
+            head + np.array([0, 0.38 * height, 0.1 * height], np.float32),
+            _times(height, (0.44, 0.66, 0.54)),
+        ),
+        ellipsoid(
+            rig, "head", rig.landmarks[8] - np.array([0, 0, 0.012], np.float32), _times(thick, (0.012, 0.020, 0.016))
+        ),
         tube(
             rig, ["neck01", "neck02", "neck03", "head"], _both(thick, 0.062, 0.056, 0.054, 0.054), (1, 0, 0), end="head"
         ),
@@ -300,19 +308,19 @@ def _eye_shapes(rig: Rig, scale: float) -> list[Shape]:
         ellipsoid(
             rig,
             f"eye.{side}",
-            rig.landmarks[place] - np.float32([0, 0, 0.006 * scale]),
+            rig.landmarks[place] - np.array([0, 0, 0.006 * scale], np.float32),
             _times(scale, (0.012, 0.007, 0.008)),
         )
         for side, place in (("L", 10), ("R", 13))
     ]
-    mouth = rig.landmarks[17:19].mean(0) - np.float32([0, 0, 0.004 * scale])
+    mouth = rig.landmarks[17:19].mean(0) - np.array([0, 0, 0.004 * scale], np.float32)
     return [*eyes, ellipsoid(rig, "jaw", mouth, _times(scale, (0.024, 0.004, 0.009)))]
 
 
 def _hair_shapes(rig: Rig, scale: float) -> list[Shape]:
     head = rig.heads[rig.bone("head")]
     height = float(rig.tails[rig.bone("head")][1] - head[1])
-    middle = head + np.float32([0, 0.46 * height, 0.02 * height])
+    middle = head + np.array([0, 0.46 * height, 0.02 * height], np.float32)
     return [ellipsoid(rig, "head", middle, _times(height, (0.49, 0.66, 0.55)), part=0.48)]
 
 
@@ -324,7 +332,7 @@ def _piece(name: str, kind: PartKind, shapes: list[Shape], texture: Texture) -> 
         kind=kind,
         vertices=points,
         normals=np.concatenate([shape.normals for shape in shapes]).astype(np.float32),
-        uv=np.float32([0.5, 0.5]) + points[:, :2] * np.float32([0.8, 0.25]),
+        uv=np.array([0.5, 0.5], np.float32) + points[:, :2] * np.array([0.8, 0.25], np.float32),
         shade=np.ones(len(points), np.float32),
         skin=np.concatenate([shape.skin for shape in shapes]).astype(np.float32),
         faces=np.concatenate([shape.faces + start for shape, start in zip(shapes, starts, strict=False)]),

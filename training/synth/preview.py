@@ -23,7 +23,9 @@ def people_sheet(bodies: BodySource, *, num: int, seed: int, size_px: int = 224,
     cells = []
     for number, sign in enumerate(signs):
         signer = cast_signer(bodies, number, seed)
-        cells.append(_caption(_moments(renderer, sign, signer, seed, number, (0.5,), studio=False)[0], sign.gloss))
+        cells.append(
+            _caption(_moments(renderer, sign, signer, (0.5,), seed=seed, number=number, studio=False)[0], sign.gloss)
+        )
     renderer.close()
     return grid(cells, columns)
 
@@ -37,14 +39,23 @@ def motion_sheet(
     shares = tuple(np.linspace(0.12, 0.88, moments))
     cells = []
     for number, sign in enumerate(signs):
-        frames = _moments(renderer, sign, cast_signer(bodies, number, seed), seed, number, shares, studio=studio)
+        frames = _moments(
+            renderer, sign, cast_signer(bodies, number, seed), shares, seed=seed, number=number, studio=studio
+        )
         cells += [_caption(frames[0], sign.gloss), *frames[1:]]
     renderer.close()
     return grid(cells, moments)
 
 
 def _moments(
-    renderer: Renderer, sign: Sign, signer: Signer, seed: int, number: int, shares: tuple[float, ...], *, studio: bool
+    renderer: Renderer,
+    sign: Sign,
+    signer: Signer,
+    shares: tuple[float, ...],
+    *,
+    seed: int,
+    number: int,
+    studio: bool,
 ) -> Frames:
     """Frames at some shares of a clip's duration."""
     rng, size = clip_rng(seed, number, number), (renderer.width, renderer.height)

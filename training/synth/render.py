@@ -7,7 +7,6 @@ as wide and high as asked for: on a CPU that is half the cost of four samples a 
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import moderngl
 import numpy as np
@@ -126,7 +125,7 @@ class Renderer:
             )
         wander = sway(scene, len(transforms), fps)
         background = self._set_scene(body, scene)
-        pending: tuple[int, int, Any] | None = None
+        pending: tuple[int, int, moderngl.Buffer] | None = None
         for number, first in enumerate(range(0, len(transforms), step)):
             num_frames = min(step, len(transforms) - first)
             moments = shutter_moments(transforms[first : first + step + 1], num_frames, scene.film)
@@ -141,9 +140,9 @@ class Renderer:
         background.release()
 
     def _rows_px(self, num_tiles: int) -> int:
-        return -(-num_tiles // self._columns) * self.height
+        return int(-(-num_tiles // self._columns) * self.height)
 
-    def _set_scene(self, body: LoadedBody, scene: Scene) -> Any:
+    def _set_scene(self, body: LoadedBody, scene: Scene) -> moderngl.Texture:
         """Tell every shader of the scene; returns the background's texture."""
         if body.num_bones > MAX_BONES:
             raise SceneError(f"the rig has {body.num_bones} bones; this renderer takes {MAX_BONES}")
@@ -167,7 +166,8 @@ class Renderer:
         pixels = np.ascontiguousarray(scene.background)
         background = self._gl.texture(pixels.shape[1::-1], 3, pixels.tobytes(), alignment=1)
         background.repeat_x = background.repeat_y = False
-        for unit, texture in enumerate((body.textures, self._shadows, self._figures, background)):
+        body.textures.use(0)
+        for unit, texture in enumerate((self._shadows, self._figures, background), start=1):
             texture.use(unit)
         return background
 
@@ -175,7 +175,7 @@ class Renderer:
         lights, light = scene.lights, self._programs.light
         matrix = light_matrix(lights, body.focus)
         for program in (light, self._programs.shadow):
-            program["light"].write(matrix.T.astype("f4").tobytes())
+            program["light"] = tuple(matrix.T.ravel().tolist())
         light["eye"] = scene.camera.eye
         light["key_direction"], light["key_colour"] = _unit(lights.key_direction), lights.key_colour
         light["fill_direction"], light["fill_colour"] = _unit(lights.fill_direction), lights.fill_colour
@@ -246,7 +246,7 @@ class Renderer:
         table = np.concatenate([matrix.transpose(0, 2, 1).reshape(num_tiles, 16), spot, spot], 1)
         return table.astype("f4").tobytes()
 
-    def _collect(self, num_frames: int, download: Any) -> Frames:
+    def _collect(self, num_frames: int, download: moderngl.Buffer) -> Frames:
         rows = -(-num_frames // self._columns)
         pixels = np.frombuffer(download.read(rows * self.height * self.width * self._columns * 4), np.uint8)
         grid = pixels.reshape(rows, self.height, self._columns, self.width, 4)[..., :3]

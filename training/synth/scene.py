@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Lights:
-    """A key light that casts shadows, a fill light, and the light of ceiling and floor. Directions point to the light."""
+    """A key light that casts shadows, a fill light, the light of ceiling and floor. Directions point to the light."""
 
     key_direction: Colour = (0.45, 0.65, 0.62)
     key_colour: Colour = (0.78, 0.75, 0.70)
@@ -73,8 +73,8 @@ class Scene:
     film: Film = field(default_factory=Film)
     wall_shadow: Colour = (0.0, 0.0, 0.0)
     """Right and down in picture heights, and strength, of the signer's shadow on the wall; strength 0: none."""
-    sway_px: float = 0.0
-    """How far a hand-held camera wanders, per cent of the picture height."""
+    sway_percent: float = 0.0
+    """How far a hand-held camera wanders, per cent of the picture's height."""
     seed: int = 0
     """Draws noise and sway."""
 
@@ -85,5 +85,5 @@ def sway(scene: Scene, num_frames: int, fps: float) -> Floats:
     time = np.arange(num_frames)[:, None, None] / fps
     rate = rng.uniform(0.15, 1.1, (1, 3, 2))
     phase = rng.uniform(0, 2 * np.pi, (1, 3, 2))
-    wander = np.sin(2 * np.pi * rate * time + phase).mean(1) * scene.sway_px / 100
-    return wander.astype(np.float32)
+    wander = np.sin(2 * np.pi * rate * time + phase).mean(1) * scene.sway_percent / 100
+    return np.asarray(wander, np.float32)

@@ -49,7 +49,7 @@ def random_scene(
         wall_shadow=(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.0, 0.06)), float(rng.uniform(0.1, 0.4)))
         if rng.random() < 0.35 * much.light
         else (0.0, 0.0, 0.0),
-        sway_px=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.25 * much.camera else 0.0,
+        sway_percent=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.25 * much.camera else 0.0,
         seed=int(rng.integers(1 << 31)),
     )
 

@@ -76,7 +76,7 @@ def stream_windows(
             scene = random_scene(rng, signer.body.rig, *size, variety=variety, pictures=pictures)
             # One mesh serves all clips of a signer: cameras differ little in the detail they see.
             body = load_signer(renderer, signer, scene) if body is None else body
-            yield from _windows(renderer, body, take(sign, signer, scene, size, rng, fps), clip, rng)
+            yield from _windows(renderer, body, take(sign, signer, scene, size, rng, fps=fps), clip, rng)
             clip += 1
         if body is not None:
             body.release()

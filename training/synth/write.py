@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from training.errors import OutputError
+from training.synth import backgrounds
 from training.synth.backgrounds import Painter
 from training.synth.cast import BodySource, Signer, cast_signer
 from training.synth.clips import Keypoints, Take, clip_rng, draw, load_signer, take
@@ -42,6 +43,8 @@ class RenderPlan:
     """Every clip in a plain studio instead of another room each."""
     bodies: str = "people"
     """Named in the plan, so that a folder is not continued with other bodies: people or mannequins."""
+    pictures: str | None = None
+    """Folder of backgrounds, used behind half of the clips."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,6 @@ def render_dictionary(
     bodies: BodySource,
     *,
     variety: Variety | None = None,
-    pictures: Painter | None = None,
     advance: Callable[[Entry, bool], None] = lambda entry, made: None,
 ) -> tuple[Entry, ...]:
     """Render every sign by every signer into a folder; clips that are there already are kept.
@@ -81,7 +83,6 @@ def render_dictionary(
         plan: what to make.
         bodies: makes the signers.
         variety: how far scenes differ.
-        pictures: backgrounds of a folder.
         advance: called after each clip with its entry and whether it had to be made.
 
     Returns:
@@ -92,6 +93,7 @@ def render_dictionary(
         RenderUnavailableError: no OpenGL can be had.
         AssetError: a file of a body or a background is missing or damaged.
     """
+    pictures = None if plan.pictures is None else backgrounds.folder(Path(plan.pictures))
     _claim(folder, plan)
     signs = make_signs(plan.num_signs, plan.seed)
     renderer = Renderer(plan.width, plan.height)
@@ -99,7 +101,7 @@ def render_dictionary(
     for number in range(plan.num_signers):
         wanted = [entry_of(sign, f"s{number:02d}", plan.container) for sign in signs]
         missing = [place for place, entry in enumerate(wanted) if not _is_there(folder, entry)]
-        clips = _takes(plan, signs, missing, number, bodies, variety, pictures)
+        clips = _takes(plan, signs, missing, number=number, bodies=bodies, variety=variety, pictures=pictures)
         for place, entry in enumerate(wanted):
             if place in missing:
                 write_clip(folder, entry, next(clips), renderer, plan)
@@ -120,6 +122,7 @@ def _takes(
     plan: RenderPlan,
     signs: tuple[Sign, ...],
     places: list[int],
+    *,
     number: int,
     bodies: BodySource,
     variety: Variety | None,
@@ -137,7 +140,7 @@ def _takes(
             if plan.studio
             else random_scene(rng, rig, *size, variety=variety, pictures=pictures)
         )
-        yield take(signs[place], signer, scene, size, rng, plan.fps)
+        yield take(signs[place], signer, scene, size, rng, fps=plan.fps)
 
 
 def write_clip(folder: Path, entry: Entry, clip: Take, renderer: Renderer, plan: RenderPlan) -> None:
@@ -207,11 +210,15 @@ def _difference(there: str, wanted: str) -> str:
         old, new = json.loads(there), json.loads(wanted)
     except json.JSONDecodeError:
         return "plan.json is damaged"
-    return ", ".join(f"{name} {old.get(name)} there, {new[name]} asked for" for name in new if old.get(name) != new[name])
+    return ", ".join(
+        f"{name} {old.get(name)} there, {new[name]} asked for" for name in new if old.get(name) != new[name]
+    )
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        raise OutputError(f"{path} can't be written: {error}; what was finished is kept, the same command resumes") from error
+        raise OutputError(
+            f"{path} can't be written: {error}; what was finished is kept, the same command resumes"
+        ) from error
