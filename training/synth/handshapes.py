@@ -67,6 +67,11 @@ class Handshape:
     partner: str = ""
     """What it closes to and opens from, or "" when it neither opens nor closes."""
 
+    @property
+    def num_extended(self) -> int:
+        """How many of the four fingers are not folded into the palm."""
+        return sum(sum(bend) < 150.0 for bend in self.bends)
+
 
 def _fingers(selected: Bend, others: Bend, pattern: str) -> tuple[Bend, Bend, Bend, Bend]:
     """Four bends from a pattern such as "10 01": 1 for a selected finger, 0 for another one, index first."""

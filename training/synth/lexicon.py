@@ -94,8 +94,15 @@ def _check_movement(sign: Sign) -> None:
     meeting = sign.location == MEETING and sign.arrangement == "SYMMETRIC"
     if kind.touches and not (LOCATIONS[sign.location].touchable or (meeting and movement.kind == "CONTACT")):
         _refuse("movement", f"{movement.kind} needs something to touch; {sign.location} is in the air")
-    if movement.kind in ("OPENING", "CLOSING") and not HANDSHAPES[sign.handshape].partner:
-        _refuse("movement", f"{sign.handshape} neither opens nor closes")
+    if movement.kind not in _fitting(sign.handshape):
+        _refuse("movement", f"{movement.kind} with {sign.handshape}, which has no fingers for it")
+
+
+def _fitting(handshape: str) -> tuple[str, ...]:
+    """The kinds of movement a handshape can do: it opens and closes with a partner, and wiggles two fingers or more."""
+    shape = HANDSHAPES[handshape]
+    unfit = [*(() if shape.partner else ("OPENING", "CLOSING")), *(("WIGGLE",) if shape.num_extended < 2 else ())]
+    return tuple(kind for kind in MOVEMENTS if kind not in unfit)
 
 
 def _check_arrangement(sign: Sign) -> None:
@@ -211,7 +218,7 @@ def _draw_movement(rng: np.random.Generator, rare: Choice, location: str, handsh
         name
         for name, kind in MOVEMENTS.items()
         if (LOCATIONS[location].touchable or not kind.touches)
-        and (HANDSHAPES[handshape].partner or name not in ("OPENING", "CLOSING"))
+        and name in _fitting(handshape)
         and (arrangement != "ALTERNATING" or name not in UNTURNED)
     ]
     kind = rare("kind", kinds)

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from training.skeleton import Reals, forward, standard_proportions, standing
+from training.skeleton import Reals, forward, natural_swivel, standard_proportions, standing
 from training.synth.arms import measure_arm, pose_arm
 from training.synth.hands import finger_frames, named_angles
 from training.synth.handshapes import HANDSHAPES
@@ -16,8 +16,10 @@ from training.synth.retarget import PosedArm, posed_points, with_right_arm
 from training.synth.stroke import Stroke, make_stroke
 from training.synth.style import SignerStyle
 
-MAX_STRAIN_DEG = 25.0
-"""How far a hand may end up from how it was meant to be held."""
+MAX_STRAIN_DEG = 15.0
+"""How far a hand may end up from how it was meant to be held, elbows raised beyond `EASY_SWIVEL_DEG` counted in."""
+EASY_SWIVEL_DEG = 40.0
+"""How far from where elbows naturally are an elbow goes without strain."""
 MAX_MISS_M = 0.03
 """How far a wrist may end up from where it was meant to be."""
 SHOULDER_PLAY_M = 0.02
@@ -56,9 +58,14 @@ def _strains(location: str, handshape: str) -> dict[Orientation, float]:
     palms = np.concatenate([meant_palm(side.style, side.around.trunk[:1], orientation) for orientation in meant])
     fingers = np.tile(named_angles(side.arm.hand, handshape), (len(meant), 1))
     stroke = make_stroke(Movement("HELD"), len(meant))
-    palm, miss = _done(side, place, palms, stroke, fingers, touching=LOCATIONS[location].touchable)
-    cosine = 0.5 * (np.einsum("tab,tab->t", palm, palms) - 1.0)
-    strain = np.where(miss > MAX_MISS_M, np.inf, np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
+    touching = LOCATIONS[location].touchable
+    track = place_hand(side, place, palms, stroke, fingers, touching=touching, own_half=False, ease_frames=0.0)
+    pose = pose_arm(side.arm, side.carrier, track.wrist, track.swivel, track.hold)
+    cosine = 0.5 * (np.einsum("tab,tab->t", pose.palm, palms) - 1.0)
+    usual = natural_swivel(side.arm.shoulder, track.wrist, side.arm.length)
+    raised = np.maximum(np.rad2deg(np.abs(track.swivel - usual)) - EASY_SWIVEL_DEG, 0.0)
+    strain = np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))) + raised
+    strain[np.linalg.norm(pose.wrist - track.wrist, axis=-1) > MAX_MISS_M] = np.inf
     return {orientation: float(degrees) for orientation, degrees in zip(meant, strain, strict=True)}
 
 
@@ -86,15 +93,6 @@ def _held_wrist(location: str) -> tuple[Reals, Reals, Reals, float]:
     touching = LOCATIONS[location].touchable
     track = place_hand(side, place, palm, still(2), fingers, touching=touching, own_half=False, ease_frames=0.0)
     return track.wrist[0], side.arm.shoulder, place.normal[0], side.arm.length
-
-
-def _done(
-    side: Side, place: Place, palm: Reals, stroke: Stroke, fingers: Reals, *, touching: bool
-) -> tuple[Reals, Reals]:
-    """How the hand is held after all [T, 3, 3], and how far the wrist is from where it should be [T]."""
-    track = place_hand(side, place, palm, stroke, fingers, touching=touching, own_half=False, ease_frames=0.0)
-    pose = pose_arm(side.arm, side.carrier, track.wrist, track.swivel, track.hold)
-    return pose.palm, np.linalg.norm(pose.wrist - track.wrist, axis=-1)
 
 
 def _leading_side(location: str, num_frames: int) -> tuple[Side, Place]:
