@@ -1,0 +1,1 @@
+"""What training reads: lists of clips, shards, windows."""
