@@ -8,6 +8,11 @@
     ├── ManifestError               a list of clips that is missing, has another form, or names a clip twice
     ├── ShardError                  a shard that is cut short, damaged, or of another data set
     ├── EvaluationError             nothing to evaluate, or a baseline that needs what is not there
+    ├── ConfigError                 a setting of a run: unknown, or of a value that can't be
+    ├── DataError                   no usable data at all
+    │   └── SampleError             one clip or window can't be used: which, and why; others can
+    ├── ResumeError                 a run can't go on from what lies in its output folder
+    ├── DivergedError               a loss or gradient is no number any more: which, and what to change
     └── SynthError                  the synthetic signer
         ├── AssetError              a mesh, target, texture or picture that is missing, damaged or of another format
         ├── RenderUnavailableError  no OpenGL can be had: which package to install
@@ -50,6 +55,26 @@ class ShardError(TrainingError):
 
 class EvaluationError(TrainingError):
     """There is nothing to evaluate, or it can't be done with what is there."""
+
+
+class ConfigError(TrainingError):
+    """A setting is unknown or has a value that can't be."""
+
+
+class DataError(TrainingError):
+    """There is no usable data."""
+
+
+class SampleError(DataError):
+    """One clip or window can't be used."""
+
+
+class ResumeError(TrainingError):
+    """The output folder holds another run, or one that can't be gone on with."""
+
+
+class DivergedError(TrainingError):
+    """A loss or a gradient is not a number any more."""
 
 
 class SynthError(TrainingError):

@@ -1,1 +1,1 @@
-"""What training reads: lists of clips, shards, windows."""
+"""Windows with their priors: where they come from, how they are mixed, paired, batched and augmented."""
