@@ -85,7 +85,9 @@ def in_words(name: str, result: Evaluation) -> str:
         lines.append(f"  {len(result.failed)} clips could not be used ({counts}); as queries they count as misses")
         lines += [f"    {one.name}: {one.reason}" for one in result.failed]
     if result.unknown:
-        lines.append(f"  {len(result.unknown)} queries left out, the gallery has no such gloss: {', '.join(result.unknown)}")
+        lines.append(
+            f"  {len(result.unknown)} queries left out, the gallery has no such gloss: {', '.join(result.unknown)}"
+        )
     return "\n".join(lines)
 
 
@@ -96,11 +98,14 @@ def main(
     encoder: Annotated[Path | None, typer.Option(help="Encoder file.")] = None,
     baseline: Annotated[str | None, typer.Option(help=f"One of {', '.join(BASELINES)}.")] = None,
     poses: Annotated[
-        Path | None, typer.Option(help="Folder with the landmarks of both, in folders named like them (or parent_name).")
+        Path | None,
+        typer.Option(help="Folder with the landmarks of both, in folders named like them (or parent_name)."),
     ] = None,
     gallery_poses: Annotated[Path | None, typer.Option(help="Landmarks of the gallery, where they lie apart.")] = None,
     query_poses: Annotated[Path | None, typer.Option(help="Landmarks of the queries, where they lie apart.")] = None,
-    mirrored: Annotated[bool, typer.Option("--mirrored", help="Index every video mirrored, too, as the service does.")] = False,
+    mirrored: Annotated[
+        bool, typer.Option("--mirrored", help="Index every video mirrored, too, as the service does.")
+    ] = False,
     stems: Annotated[bool, typer.Option("--stems", help="A gloss ends before two underscores: gloss__id.mp4.")] = False,
     as_json_: Annotated[bool, typer.Option("--json", help="Figures and every rank as JSON.")] = False,
     figure: Annotated[Path | None, typer.Option(help="PNG: frames of some queries over their top 3.")] = None,

@@ -20,9 +20,9 @@ How one signer is made comparable with another:
 - Places count from between the shoulders in shoulder widths, hands from their wrists with bones of standard length.
 - Depth counts half: the estimator sees across and up, and guesses depth.
 - A hand that is lost for at most half a second is bridged in a straight line from before to after.
-- A hand that is lost for longer, or hangs, is all zeros: it says nothing, and whether it was found is chance. A hand
-  hangs where it is below the middle of the trunk. In clips where no hand is ever raised, none counts as hanging.
-- A window's activity is the share of its frames in which a hand is raised (neither hanging nor lost).
+- A hand is all zeros in frames where it is lost, and in windows where it rests: it says nothing there, and whether a
+  resting hand is found is chance. It rests where it hangs still, by the rule of the activity prior.
+- A window's activity is 0 for a hand that rests, else the share of its frames in which the hand is there.
 - Left-handed signers, and mirrored films, are for the protocol: it can index every clip mirrored, too.
 
 What reasoning left open (depth at 0, 0.5 or 1; zeros or not; from the stance or not; wrists counted once, twice, three
@@ -30,6 +30,7 @@ times) was chosen between two sets of training clips of different signers, never
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ from model.windows import window_starts
 from training.errors import NoSignerError
 from training.landmarks import Landmarks, observe
 from training.prior_table import NUM_FRAMES
-from training.priors import MID_TORSO, normalise, regenerate
+from training.priors import hand_activity, normalise, regenerate
 from training.skeleton import (
     BONES,
     L_SHOULDER,
@@ -83,8 +84,41 @@ class Signing:
     """[T, 61, 3] the same on the standard body, metres."""
     angles: Reals
     """[T, 104] radians: body, right, left."""
-    raised: Flags
-    """[T, 2] left, right: the hand is there and does not hang."""
+    known: Flags
+    """[T, 61] of both, as for the priors."""
+
+    @property
+    def there(self) -> Flags:
+        """[T, 2] left, right: the whole hand was found, or bridged."""
+        return np.stack([np.isfinite(self.keypoints[:, hand]).all(axis=(1, 2)) for hand, _ in _HANDS], axis=-1)
+
+    def activity(self, rows: Ints) -> Floats:
+        """Activity of the window of these frames: [2] left, right in [0, 1]."""
+        active, _ = hand_activity(self.points[rows], self.known[rows])
+        shares: Floats = (active * self.there[rows].mean(axis=0)).astype(np.float32)
+        return shares
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a baseline looks at, frame by frame; zero where unknown."""
+
+    trunk: Reals
+    """[T, F]; F may be 0."""
+    hands: Reals
+    """[T, 2, F] left, right."""
+
+    def gated(self, rows: Ints, activity: Floats) -> Floats:
+        """Some frames as one vector, hands that rest as zeros."""
+        hands = self.hands[rows] * (activity > 0)[:, None]
+        whole = np.concatenate([self.trunk[rows], hands.reshape(len(rows), -1)], axis=1)
+        return whole.astype(np.float32).ravel()
+
+    def beside(self, other: "Values") -> "Values":
+        """Both together."""
+        return Values(
+            np.concatenate([self.trunk, other.trunk], axis=-1), np.concatenate([self.hands, other.hands], axis=-1)
+        )
 
 
 def read_signing(landmarks: Landmarks, *, mirrored: bool = False) -> Signing:
@@ -102,11 +136,9 @@ def read_signing(landmarks: Landmarks, *, mirrored: bool = False) -> Signing:
     pose = normalise(keypoints, confidence)
     middle = (keypoints[:, L_SHOULDER] + keypoints[:, R_SHOULDER]) / 2.0
     width = np.nanmedian(np.linalg.norm(keypoints[:, L_SHOULDER] - keypoints[:, R_SHOULDER], axis=-1))
-    height = keypoints[:, MID_TORSO, 1].mean(axis=1)
-    hands = np.stack([keypoints[:, hand, 1].mean(axis=1) for hand, _ in _HANDS], axis=-1)
-    raised = hands > height[:, None]
-    raised = raised if raised.any() else np.isfinite(hands)
-    return Signing((keypoints - middle[:, None]) / width, regenerate(pose), pose.angles.astype(np.float64), raised)
+    points = regenerate(pose)
+    known: Flags = np.isfinite(points).all(axis=-1)
+    return Signing((keypoints - middle[:, None]) / width, points, pose.angles.astype(np.float64), known)
 
 
 def _bridged_hands(keypoints: Reals) -> Reals:
@@ -123,15 +155,14 @@ def bridge(values: Reals, longest: int) -> Reals:
     flat = values.reshape(len(values), -1)
     rows = np.flatnonzero(np.isfinite(flat).all(axis=1))
     filled = flat.copy()
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         if 1 < after - before <= longest + 1:
             share = (np.arange(before + 1, after) - before)[:, None] / (after - before)
             filled[before + 1 : after] = (1.0 - share) * flat[before] + share * flat[after]
     return filled.reshape(values.shape)
 
 
-Feature = Callable[[Signing], Reals]
-"""A clip to [T, F]."""
+Feature = Callable[[Signing], Values]
 
 
 def encode_signing(signing: Signing, feature: Feature) -> Encoding:
@@ -140,64 +171,68 @@ def encode_signing(signing: Signing, feature: Feature) -> Encoding:
     Raises:
         NoSignerError: no hand was found in the whole clip.
     """
-    if not signing.raised.any():
-        raise NoSignerError("no hand was found in the clip")
+    _require_hands(signing)
     values = feature(signing)
-    starts = window_starts(len(values), NUM_FRAMES, STRIDE)
-    rows = np.minimum(starts[:, None] + np.arange(NUM_FRAMES), len(values) - 1)
-    embedding = values[rows].reshape(len(rows), -1).astype(np.float32)
-    return Encoding(embedding, signing.raised[rows].mean(axis=1).astype(np.float32))
+    num_frames = len(values.hands)
+    starts = window_starts(num_frames, NUM_FRAMES, STRIDE)
+    windows = np.minimum(starts[:, None] + np.arange(NUM_FRAMES), num_frames - 1)
+    activity = np.stack([signing.activity(rows) for rows in windows])
+    # Where nothing but resting hands is seen, they are what there is to compare.
+    shown = activity if activity.any() else np.ones_like(activity)
+    embedding = np.stack([values.gated(rows, active) for rows, active in zip(windows, shown, strict=True)])
+    return Encoding(embedding, activity)
 
 
-def hand_angles(signing: Signing) -> Reals:
-    """[T, 164]."""
-    both = [_sines_and_cosines(signing.angles[:, part], _STANCE[part]) for part in (_LEFT_ANGLES, _RIGHT_ANGLES)]
-    return _per_hand(np.stack(both, axis=1), signing)
+def _require_hands(signing: Signing) -> None:
+    if not signing.there.any():
+        raise NoSignerError("no hand was found in the clip")
 
 
-def hand_keypoints(signing: Signing) -> Reals:
-    """[T, 126]."""
+def hand_angles(signing: Signing) -> Values:
+    """164 values per hand."""
+    parts = (_LEFT_ANGLES, _RIGHT_ANGLES)
+    return _of_hands([_sines_and_cosines(signing.angles[:, part], _STANCE[part]) for part in parts], signing)
+
+
+def hand_keypoints(signing: Signing) -> Values:
+    """63 values per hand."""
     hands = [signing.points[:, hand] - signing.points[:, hand.start, None] for hand, _ in _HANDS]
-    return _per_hand(np.stack(hands, axis=1) * _FLATTEN, signing)
+    return _of_hands([hand * _FLATTEN for hand in hands], signing)
 
 
-def all_angles(signing: Signing) -> Reals:
-    """[T, 208]."""
+def all_angles(signing: Signing) -> Values:
+    """44 values of the trunk and arms, 164 per hand."""
     trunk = slice(0, NUM_BODY_ANGLES)
-    body = np.nan_to_num(_sines_and_cosines(signing.angles[:, trunk], _STANCE[trunk]))
-    return np.concatenate([body, hand_angles(signing)], axis=1)
+    body = _sines_and_cosines(signing.angles[:, trunk], _STANCE[trunk])
+    return _of_trunk(body).beside(hand_angles(signing))
 
 
-def all_keypoints(signing: Signing) -> Reals:
-    """[T, 183]."""
+def all_keypoints(signing: Signing) -> Values:
+    """57 values of the body, 63 per hand."""
     points = signing.points * _FLATTEN
-    body = np.nan_to_num(points[:, : RIGHT_HAND.start]).reshape(len(points), -1)
-    return np.concatenate([body, _per_hand(np.stack([points[:, hand] for hand, _ in _HANDS], axis=1), signing)], axis=1)
+    body = points[:, : RIGHT_HAND.start].reshape(len(points), -1)
+    return _of_trunk(body).beside(_of_hands([points[:, hand] for hand, _ in _HANDS], signing))
 
 
-def bone_directions(signing: Signing) -> Reals:
-    """[T, 120]."""
+def bone_directions(signing: Signing) -> Values:
+    """60 values per hand."""
     points = signing.keypoints * _FLATTEN
     hands = []
     for rows in (_LEFT_BONES, _RIGHT_BONES):
         starts, ends = [BONES[row].start for row in rows], [BONES[row].end for row in rows]
         hands.append(unit(points[:, ends] - points[:, starts]))
-    return _per_hand(np.stack(hands, axis=1), signing)
+    return _of_hands(hands, signing)
 
 
-def wrists(signing: Signing) -> Reals:
-    """[T, 6]."""
-    return _per_hand(WRIST_WEIGHT * _FLATTEN * signing.keypoints[:, [L_WRIST, R_WRIST]], signing)
+def wrists(signing: Signing) -> Values:
+    """3 values per hand."""
+    points = WRIST_WEIGHT * _FLATTEN * signing.keypoints
+    return _of_hands([points[:, wrist] for _, wrist in _HANDS], signing)
 
 
-def bone_directions_wrists(signing: Signing) -> Reals:
-    """[T, 126]."""
-    return np.concatenate([bone_directions(signing), wrists(signing)], axis=1)
-
-
-def hand_angles_wrists(signing: Signing) -> Reals:
-    """[T, 170] what time warping compares."""
-    return np.concatenate([hand_angles(signing), wrists(signing)], axis=1)
+def bone_directions_wrists(signing: Signing) -> Values:
+    """63 values per hand."""
+    return bone_directions(signing).beside(wrists(signing))
 
 
 FEATURES: dict[str, Feature] = {
@@ -215,27 +250,46 @@ def _sines_and_cosines(angles: Reals, origin: Reals) -> Reals:
     return np.concatenate([np.sin(angles) - np.sin(origin), np.cos(angles) - np.cos(origin)], axis=-1)
 
 
-def _per_hand(values: Reals, signing: Signing) -> Reals:
-    """[T, 2, ...] left and right, zero where a hand hangs or is lost, as [T, F]."""
-    flat = values.reshape(len(values), 2, -1)
-    kept: Reals = np.where(signing.raised[..., None], np.nan_to_num(flat), 0.0)
-    return kept.reshape(len(values), -1)
+def _of_hands(hands: list[Reals], signing: Signing) -> Values:
+    """Values [T, ...] of the left and the right hand, zero in frames where it is lost."""
+    both = np.stack([hand.reshape(len(hand), -1) for hand in hands], axis=1)
+    kept = np.where(signing.there[..., None], np.nan_to_num(both), 0.0)
+    return Values(np.zeros((len(kept), 0)), kept)
+
+
+def _of_trunk(values: Reals) -> Values:
+    return Values(np.nan_to_num(values), np.zeros((len(values), 2, 0)))
 
 
 # --------------------------------------------------------------------------------------------------------- time warping
 
 
-def trimmed(values: Reals, raised: Flags) -> Reals:
-    """From the first to the last frame in which a hand is raised."""
-    rows = np.flatnonzero(raised.any(axis=1))
-    return values[rows[0] : rows[-1] + 1]
+def signing_sequence(signing: Signing) -> Floats:
+    """What time warping compares: hand angles and wrists from the first to the last frame in which a hand is active.
+
+    Returns:
+        [T, 334].
+
+    Raises:
+        NoSignerError: no hand was found in the whole clip.
+    """
+    _require_hands(signing)
+    values = hand_angles(signing).beside(wrists(signing))
+    num_frames = len(values.hands)
+    around = np.arange(num_frames)[:, None] + np.arange(NUM_FRAMES) - NUM_FRAMES // 2
+    activity = np.stack([signing.activity(rows) for rows in np.clip(around, 0, num_frames - 1)])
+    if not activity.any():
+        activity = np.ones_like(activity)
+    rows = np.flatnonzero(activity.any(axis=1))
+    frames = [values.gated(np.array([row]), activity[row]) for row in range(rows[0], rows[-1] + 1)]
+    return np.stack(frames)
 
 
 def warp_costs(query: Reals, gallery: list[Reals]) -> Floats:
     """Cost of the cheapest alignment of a query with each of many sequences, by steps (1, 0), (0, 1), (1, 1).
 
-    D(i, j) = |q_i - g_j| + min(D(i-1, j), D(i, j-1), D(i-1, j-1)), divided by the sum of both lengths. All sequences are
-    worked on at once, padded to the longest.
+    D(i, j) = |q_i - g_j| + min(D(i-1, j), D(i, j-1), D(i-1, j-1)), divided by the sum of both lengths. All sequences
+    are worked on at once, padded to the longest.
 
     Args:
         query: [Tq, F].
@@ -258,7 +312,9 @@ def _next_row(away: Floats, before: Floats, *, first: bool) -> Floats:
     """Costs [G, T] of one more frame of the query."""
     if first:
         return np.cumsum(away, axis=1)
-    reached = np.minimum(before, np.concatenate([np.full((len(before), 1), np.inf, np.float32), before[:, :-1]], axis=1))
+    reached = np.minimum(
+        before, np.concatenate([np.full((len(before), 1), np.inf, np.float32), before[:, :-1]], axis=1)
+    )
     row = np.empty_like(away)
     row[:, 0] = reached[:, 0] + away[:, 0]
     for column in range(1, away.shape[1]):

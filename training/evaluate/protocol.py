@@ -23,9 +23,8 @@ from training.evaluate.baselines import (
     Feature,
     Signing,
     encode_signing,
-    hand_angles_wrists,
     read_signing,
-    trimmed,
+    signing_sequence,
     warp_costs,
 )
 from training.evaluate.metrics import Metrics, summarise
@@ -129,7 +128,9 @@ def evaluate(ranker: Ranker, gallery: Sequence[Clip], queries: Sequence[Clip], t
 class VectorRanker:
     """Looks vectors up as the service does."""
 
-    def __init__(self, to_vector: ToVector, encoder_id: str, gallery: Sequence[Clip], tell: Tell, *, mirrored: bool):
+    def __init__(
+        self, to_vector: ToVector, encoder_id: str, gallery: Sequence[Clip], tell: Tell, *, mirrored: bool
+    ) -> None:
         """Index a gallery.
 
         Args:
@@ -220,15 +221,9 @@ def landmark_vectors(feature: Feature) -> ToVector:
     return to_vector
 
 
-def video_vectors(encoder: Encoder, *, still: float | None = None) -> ToVector:
-    """Embeds clips by their frames, as the service does.
-
-    Args:
-        encoder: what encodes windows.
-        still: windows with less motion are not encoded, grey levels; None for what the service takes.
-    """
-    settings = {} if still is None else {"still": still}
-    straight, turned = Embedder(encoder, **settings), Embedder(MirroredEncoder(encoder), **settings)
+def video_vectors(encoder: Encoder) -> ToVector:
+    """Embeds clips by their frames, as the service does."""
+    straight, turned = Embedder(encoder), Embedder(MirroredEncoder(encoder))
 
     def to_vector(clip: Clip, mirrored: bool) -> Floats:
         embedder = turned if mirrored else straight
@@ -278,10 +273,7 @@ def _signing(clip: Clip, mirrored: bool) -> Signing:
 
 
 def _sequence(clip: Clip, mirrored: bool) -> Floats:
-    signing = _signing(clip, mirrored)
-    if not signing.raised.any():
-        raise NoSignerError("no hand was found in the clip")
-    return trimmed(hand_angles_wrists(signing), signing.raised).astype(np.float32)
+    return signing_sequence(_signing(clip, mirrored))
 
 
 def _unit(vector: Floats) -> Floats:
