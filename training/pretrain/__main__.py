@@ -17,7 +17,6 @@ from training.pretrain.sources import open_sources
 from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
 from training.pretrain.validation import open_validation
 
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 

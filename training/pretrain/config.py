@@ -30,8 +30,8 @@ class Data:
     folder), `performed:N` (N clips of mannequins, kept in memory), `generated:N` (N clips of moving squares). Drawn by
     weight, 1 where none is given."""
     validation: str = ""
-    """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, as `training.evaluate` takes them, scored
-    by DCG (the paper's choice); or a source of held-out windows, scored by their prior loss; empty: none."""
+    """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
+    (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""
     validation_pairs: int = 64
     """Pairs of windows that are held out."""
     frame_px: int = 256
