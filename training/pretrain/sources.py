@@ -1,5 +1,6 @@
 """From the names in a config to sources of windows."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def parse(text: str) -> Spec:
         spec = Spec(kind, where, float(weight or 1))
     except ValueError as error:
         raise ConfigError(f"source {text!r} has weight {weight!r}; a weight is a number above 0") from error
-    if not spec.weight > 0:
+    if not 0 < spec.weight < math.inf:
         raise ConfigError(f"source {text!r} has weight {weight}; a weight is a number above 0")
     return spec
 
