@@ -1,0 +1,1 @@
+"""The synthetic signer: human bodies that perform signs, rendered with exact keypoints."""

@@ -1,0 +1,115 @@
+"""Scenes drawn at random: another room, light, camera and recording for every clip."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.synth.backgrounds import Painter, any_background
+from training.synth.camera import Camera, frame_signer
+from training.synth.rig import Rig
+from training.synth.scene import Colour, Film, Lights, Scene
+
+
+@dataclass(frozen=True)
+class Variety:
+    """How far scenes differ; each from 0 (all alike) to 1."""
+
+    camera: float = 1.0
+    light: float = 1.0
+    film: float = 1.0
+    blur_exposures: int = 3
+    """Exposures of a frame in clips with motion blur, a third of all; 1: no clip has any."""
+
+
+def random_scene(
+    rng: np.random.Generator,
+    rig: Rig,
+    width: int,
+    height: int,
+    *,
+    variety: Variety | None = None,
+    pictures: Painter | None = None,
+) -> Scene:
+    """A scene for one clip of one signer.
+
+    Args:
+        rng: draws everything.
+        rig: who is to be in the picture.
+        width: pixels of a frame.
+        height: pixels of a frame.
+        variety: how far scenes differ.
+        pictures: backgrounds from a folder, used for half of the scenes.
+    """
+    much = variety or Variety()
+    return Scene(
+        camera=_camera(rng, rig, width / height, much.camera),
+        background=any_background(rng, width, height, pictures),
+        lights=_lights(rng, much.light),
+        film=_film(rng, much),
+        wall_shadow=(float(rng.uniform(-0.1, 0.1)), float(rng.uniform(0.0, 0.06)), float(rng.uniform(0.1, 0.4)))
+        if rng.random() < 0.35 * much.light
+        else (0.0, 0.0, 0.0),
+        sway_percent=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.25 * much.camera else 0.0,
+        seed=int(rng.integers(1 << 31)),
+    )
+
+
+def studio_scene(rig: Rig, width: int, height: int, background: Colour = (0.62, 0.68, 0.72)) -> Scene:
+    """A tidy dictionary studio: straight camera, even light, one colour behind."""
+    wall = np.broadcast_to(np.round(255 * np.array(background)).astype(np.uint8), (8, 8, 3)).copy()
+    return Scene(
+        camera=frame_signer(rig, aspect=width / height, fill=0.74),
+        background=wall,
+        lights=Lights(),
+        film=Film(noise=0.01, vignette=0.1),
+        wall_shadow=(0.04, 0.02, 0.15),
+    )
+
+
+def _camera(rng: np.random.Generator, rig: Rig, aspect: float, much: float) -> Camera:
+    lens = float(np.clip(rng.normal(38, 9 * much), 18, 65))
+    return frame_signer(
+        rig,
+        aspect=aspect,
+        fill=float(np.clip(rng.normal(0.70, 0.07 * much), 0.5, 0.84)),
+        lens_deg=lens,
+        yaw_deg=float(np.clip(rng.normal(0, 9 * much), -25, 25)),
+        height_m=float(np.clip(rng.normal(0.05, 0.14 * much), -0.35, 0.45)),
+        roll_deg=float(np.clip(rng.normal(0, 1.2 * much), -4, 4)),
+        shift=(float(rng.normal(0, 0.03 * much)), float(rng.normal(0, 0.012 * much))),
+    )
+
+
+def _lights(rng: np.random.Generator, much: float) -> Lights:
+    side = rng.uniform(-1, 1) * (0.3 + 0.7 * much)
+    warmth = rng.normal(0, 0.09 * much)
+    ambient = float(rng.uniform(1 - 0.45 * much, 1 + 0.25 * much))
+    return Lights(
+        key_direction=(float(side), float(rng.uniform(0.35, 1.0)), float(rng.uniform(0.5, 1.0))),
+        key_colour=_scaled((0.76, 0.74, 0.71), float(rng.uniform(1 - 0.5 * much, 1 + 0.35 * much)), warmth),
+        fill_direction=(float(-side - np.sign(side) * 0.4), float(rng.uniform(-0.1, 0.4)), 0.65),
+        fill_colour=_scaled((0.22, 0.23, 0.25), float(rng.uniform(1 - 0.6 * much, 1 + 0.6 * much)), -warmth),
+        sky_colour=_scaled((0.42, 0.44, 0.46), ambient, float(rng.normal(0, 0.05 * much))),
+        floor_colour=_scaled((0.20, 0.18, 0.16), ambient, float(rng.normal(0, 0.08 * much))),
+    )
+
+
+def _scaled(colour: Colour, factor: float, warmth: float) -> Colour:
+    return (colour[0] * factor * (1 + warmth), colour[1] * factor, colour[2] * factor * (1 - warmth))
+
+
+def _film(rng: np.random.Generator, much: Variety) -> Film:
+    spread = much.film
+    warmth = float(rng.normal(0, 0.06 * spread))
+    blurred = much.blur_exposures > 1 and rng.random() < 1 / 3
+    return Film(
+        exposure=float(np.exp(rng.normal(0, 0.22 * spread))),
+        white_balance=(1 + warmth, 1.0, 1 - warmth),
+        contrast=float(rng.uniform(1 - 0.18 * spread, 1 + 0.18 * spread)),
+        saturation=float(rng.uniform(1 - 0.3 * spread, 1 + 0.15 * spread)),
+        noise=float(rng.beta(1, 4) * 0.12 * spread),
+        vignette=float(rng.uniform(0, 0.35 * spread)),
+        shutter=float(rng.uniform(0.35, 0.9)),
+        exposures=much.blur_exposures if blurred else 1,
+        crf=int(rng.integers(20, 37)) if rng.random() < 0.6 * spread else None,
+    )

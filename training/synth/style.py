@@ -1,0 +1,70 @@
+"""How one person signs: what stays the same over all their signs and tells them from others."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from training.skeleton import Reals
+from training.synth.hands import NUM_FINGER_ANGLES
+
+
+@dataclass(frozen=True)
+class SignerStyle:
+    """One signer's manner."""
+
+    leading: Literal["left", "right"] = "right"
+    speed: float = 1.0
+    """1 is usual, 1.2 a fifth faster."""
+    amplitude: float = 1.0
+    """Size of movements; 1 is usual."""
+    jitter: float = 1.0
+    """Size of what is never twice the same; 0 is a machine."""
+    rest: Literal["sides", "front"] = "sides"
+    """Where idle hands are: hanging, or before the belly."""
+    elbow_out_deg: float = 0.0
+    """How much farther out than usual the elbows are held."""
+    lean_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How the trunk is held: forward, turned left, tilted right."""
+    head_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How the head is held, likewise."""
+    shoulders_deg: float = 0.0
+    """How far the shoulders are drawn up."""
+    place_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Where they put a location, off the textbook: to the leading side, up, out."""
+    turn_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How they hold a hand, off the textbook: about the leading side's axis, up, out."""
+    laxness: float = 0.0
+    """0 crisp handshapes; 0.2 a fifth of the way to a hand at rest."""
+    finger_deg: tuple[float, ...] = (0.0,) * NUM_FINGER_ANGLES
+    """Their own way of holding every finger joint."""
+    mouthing: float = 0.5
+    """How much the mouth moves: 0 to 1."""
+
+
+def random_style(rng: np.random.Generator) -> SignerStyle:
+    """A signer's manner at random: one in eight leads with the left hand."""
+
+    def some(size: float, count: int = 1) -> Reals:
+        return np.clip(rng.standard_normal(count), -2.0, 2.0) * size
+
+    return SignerStyle(
+        leading="left" if rng.random() < 0.125 else "right",
+        speed=float(np.exp(rng.uniform(-0.25, 0.25))),
+        amplitude=float(np.exp(rng.uniform(-0.25, 0.22))),
+        jitter=float(rng.uniform(0.5, 1.5)),
+        rest="sides" if rng.random() < 0.6 else "front",
+        elbow_out_deg=float(rng.uniform(-7.0, 13.0)),
+        lean_deg=_triple(some(2.0), some(3.0), some(1.5)),
+        head_deg=_triple(some(3.0), some(3.0), some(2.0)),
+        shoulders_deg=float(rng.uniform(-1.0, 4.0)),
+        place_m=_triple(some(0.012), some(0.014), some(0.014)),
+        turn_deg=_triple(some(4.0), some(4.0), some(4.0)),
+        laxness=float(rng.uniform(0.0, 0.13)),
+        finger_deg=tuple(float(angle) for angle in some(2.0, NUM_FINGER_ANGLES)),
+        mouthing=float(rng.uniform(0.0, 1.0)),
+    )
+
+
+def _triple(a: Reals, b: Reals, c: Reals) -> tuple[float, float, float]:
+    return float(a[0]), float(b[0]), float(c[0])
