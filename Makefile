@@ -25,16 +25,19 @@ SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test check format bench serve-test lock clean
+.PHONY: help run test soak check format bench openapi serve-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(SERVE) ## the service on SIGNDEX_HOST:SIGNDEX_PORT (127.0.0.1:8000)
-	.venv-serve/bin/python -m app serve
+	.venv-serve/bin/python -m app serve --make-admin-key
 
 test: $(DEV) $(SERVE) ## every test
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+soak: $(DEV) ## the tests that take minutes
+	.venv/bin/python -m pytest -m slow
 
 serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
 	.venv-serve/bin/python -m tests.serving
@@ -52,6 +55,9 @@ format: $(DEV) ## rewrite what ruff can mend
 
 bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs/benchmarks
 	.venv/bin/python -m model.bench --write docs/benchmarks/encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
+
+openapi: $(DEV) ## rewrite docs/openapi.json from the routes
+	.venv/bin/python -m app.openapi --write docs/openapi.json
 
 lock: $(UV) ## renew uv.lock after a change of pyproject.toml
 	$(UV) lock

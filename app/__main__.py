@@ -1,6 +1,7 @@
 """The command line: `python -m app`."""
 
 import json
+import secrets
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,19 +10,24 @@ from typing import Annotated
 import httpx
 import typer
 import uvicorn
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from app.console import bar, errors
+from app.demo import with_demo
 from app.errors import EXPECTED_ERRORS, DictionaryEmptyError, SourceError
 from app.evaluate import Evaluation, ask_offline, ask_over_http, evaluate, write_csv
+from app.imports import READERS, Layout, write_entries
+from app.logs import log_json
 from app.lookup import Stretch, look_up
 from app.main import create_app
+from app.reindex import Mode
 from app.schemas import SearchAnswer
 from app.services import Services, open_services
 from app.settings import MAX_K, Settings
 from index import snapshot
+from index.catalogue import Filters
 from index.snapshot import Manifest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Look a sign up by signing it.")
@@ -30,24 +36,54 @@ app.add_typer(index_commands, name="index")
 
 results = Console()
 
+SHUTDOWN_S = 10
+"""How long requests may go on after the service was told to stop."""
+SHOWN = 10
+"""Rows of the longer lists in a terminal; --json gives all."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Folder = Annotated[Path, typer.Argument(help="A folder of videos: DIR/GLOSS.mp4 or DIR/GLOSS/ANY.mp4.")]
+Folder = Annotated[
+    Path, typer.Argument(help="A folder with entries.csv or entries.jsonl, or DIR/GLOSS.mp4, DIR/GLOSS/ANY.mp4.")
+]
 K = Annotated[int, typer.Option("--k", min=1, max=MAX_K, help="How many signs.")]
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    *,
+    make_admin_key: Annotated[
+        bool, typer.Option("--make-admin-key", help="Without SIGNDEX_ADMIN_KEY, make a key for this run and print it.")
+    ] = False,
+) -> None:
     """Answer searches over HTTP, on SIGNDEX_HOST:SIGNDEX_PORT."""
-    settings = Settings()
+    log_json()
+    settings = with_demo(Settings())
+    if make_admin_key and settings.admin_key is None:
+        key = secrets.token_urlsafe(24)
+        settings = settings.model_copy(update={"admin_key": SecretStr(key)})
+        errors.print(f"admin key of this run: {key}", markup=False, soft_wrap=True)
     services = open_services(settings)
     _fill(services)
     _say_what_to_try(services)
-    uvicorn.run(create_app(settings, services), host=settings.host, port=settings.port)
+    uvicorn.run(
+        create_app(settings, services),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
 
 
 @app.command()
 def search(
-    video: Path, k: K = 10, start_s: float = 0.0, end_s: float | None = None, *, as_json: AsJson = False
+    video: Path,
+    k: K = 10,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    language: Annotated[str | None, typer.Option(help="Only signs of this language.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only videos with this tag.")] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Look one video up, without a running service; the hits are those of POST /search."""
     services = open_services(Settings())
@@ -58,6 +94,7 @@ def search(
         limits=services.settings.video_limits,
         k=k,
         stretch=Stretch(start_s, end_s),
+        filters=Filters(language, tag),
     )
     answer = SearchAnswer.of(found, receive_s=0.0, total_s=found.decode_s + found.encode_s + found.search_s)
     if as_json:
@@ -67,10 +104,26 @@ def search(
 
 
 @index_commands.command("build")
-def build(folder: Folder, *, as_json: AsJson = False) -> None:
-    """Embed every video of a folder and publish them as the dictionary."""
+def build(
+    folder: Folder,
+    *,
+    mode: Annotated[Mode, typer.Option(help="Embed what is missing (new or changed), or everything.")] = Mode.MISSING,
+    as_json: AsJson = False,
+) -> None:
+    """Index a dictionary folder and publish it; clips that were embedded before are not embedded again."""
     services = open_services(Settings(dictionary=folder))
-    _show_build(_rebuild(services), as_json=as_json)
+    _show_build(_rebuild(services, mode), as_json=as_json)
+
+
+@index_commands.command("activate")
+def activate(snapshot_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: AsJson = False) -> None:
+    """Go back, or forth, to another snapshot on disk. A running service takes it into use at its next start."""
+    used = open_services(Settings()).activate(snapshot_id)
+    if as_json:
+        counts = {"entries": used.num_entries, "signs": used.num_signs}
+        print(json.dumps({"snapshot_id": used.snapshot_id, "encoder_id": used.encoder_id, "counts": counts}))
+    else:
+        results.print(f"snapshot {used.snapshot_id} is current: {used.num_entries} videos of {used.num_signs} signs")
 
 
 @index_commands.command("list")
@@ -90,6 +143,28 @@ def list_snapshots(*, as_json: AsJson = False) -> None:
     results.print(table)
 
 
+@app.command("import")
+def import_entries(
+    layout: Annotated[Layout, typer.Argument(help="What the data set is.")],
+    source: Annotated[Path, typer.Argument(help="Its folder, as it was published.")],
+    target: Annotated[Path, typer.Argument(help="The entries.csv or entries.jsonl to write.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write the entries file of a published data set; `index build` on its folder then indexes it."""
+    made = write_entries(READERS[layout], source, target)
+    if as_json:
+        print(json.dumps({**asdict(made), "target": str(target)}, indent=2, ensure_ascii=False))
+        return
+    for skipped in made.skipped:
+        _show_skipped(skipped.video, skipped.reason, skipped.line)
+    results.print(
+        f"{target}: {made.num_entries} videos of {made.num_signs} signs, {len(made.skipped)} left out",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @app.command("evaluate")
 def evaluate_folder(
     folder: Folder,
@@ -98,7 +173,7 @@ def evaluate_folder(
     csv: Annotated[Path | None, typer.Option(help="Write one row per query to this file.")] = None,
     url: Annotated[str | None, typer.Option(help="Ask this running service, e.g. http://127.0.0.1:8000.")] = None,
 ) -> None:
-    """Look up a folder of videos that are named by their gloss: Rec@k, DCG, MRR, seconds per query."""
+    """Look up a folder of videos with known glosses: Rec@k, DCG, MRR, latency percentiles and the worst signs."""
     figures = _evaluate_running(folder, url) if url else _evaluate_offline(folder)
     if csv:
         write_csv(csv, figures.queries)
@@ -122,9 +197,9 @@ def _evaluate_running(folder: Path, url: str) -> Evaluation:
         return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
 
 
-def _rebuild(services: Services) -> Manifest:
+def _rebuild(services: Services, mode: Mode = Mode.MISSING) -> Manifest:
     with bar() as progress:
-        return services.rebuild(progress)
+        return services.rebuild(progress, mode)
 
 
 def _fill(services: Services) -> None:
@@ -151,19 +226,33 @@ def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results
     if as_json:
         print(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
         return
-    for skipped in manifest.report["skipped"]:
-        console.print(f"skipped {skipped['video']}: {skipped['reason']}", markup=False, soft_wrap=True)
-    counts = manifest.counts
-    console.print(
-        f"snapshot {manifest.snapshot_id}: {counts['entries']} videos of {counts['signs']} signs,"
-        f" {len(manifest.report['skipped'])} skipped",
-        markup=False,
-        soft_wrap=True,
+    card = manifest.report
+    for skipped in card["skipped"]:
+        _show_skipped(skipped["video"], skipped["reason"], skipped["line"], console)
+    for pair in card["near_duplicates"]["pairs"][:SHOWN]:
+        (one, other), (gloss, other_gloss) = pair["ids"], pair["glosses"]
+        _say(f"nearly the same: {gloss} ({one}) and {other_gloss} ({other}), {pair['score']:.4f}", console)
+    for note in card["cache"]["notes"]:
+        _say(note, console)
+    _say(
+        f"snapshot {manifest.snapshot_id}: {card['entries']} videos of {card['signs']} signs, {len(card['skipped'])}"
+        f" skipped; {card['cache']['num_embedded']} embedded, {card['cache']['num_cached']} from the cache;"
+        f" {card['single_video_signs']['num']} signs with one video; {card['near_duplicates']['num']} pairs of videos"
+        f" of different signs nearly the same; {sum(card['durations_s'].values()):.1f} s",
+        console,
     )
 
 
+def _show_skipped(video: str, reason: str, line: int | None, console: Console = results) -> None:
+    _say(f"skipped {video}{f' (line {line})' if line else ''}: {reason}", console)
+
+
+def _say(text: str, console: Console = results) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _show_hits(answer: SearchAnswer) -> None:
-    for warning in answer.query.warnings:
+    for warning in answer.query.warnings if answer.query else ():
         errors.print(f"warning: {warning}", style="yellow", markup=False)
     table = Table("rank", "score", "sign", "video")
     for hit in answer.hits:
@@ -172,16 +261,22 @@ def _show_hits(answer: SearchAnswer) -> None:
 
 
 def _show_evaluation(figures: Evaluation) -> None:
-    table = Table("queries", *(f"Rec@{k}" for k in figures.recall), "DCG", "MRR", "median s", "p95 s")
+    table = Table("queries", *(f"Rec@{k}" for k in figures.recall), "DCG", "MRR")
     recalls = (f"{percent:.2f}" for percent in figures.recall.values())
-    seconds = (f"{figures.median_s:.3f}", f"{figures.p95_s:.3f}")
-    table.add_row(str(figures.num_queries), *recalls, f"{figures.dcg:.2f}", f"{figures.mrr:.2f}", *seconds)
+    table.add_row(str(figures.num_queries), *recalls, f"{figures.dcg:.2f}", f"{figures.mrr:.2f}")
     results.print(table)
+    _say("seconds per query: " + ", ".join(f"{name} {spent:.3f}" for name, spent in figures.latency_s.items()))
+    if figures.worst:
+        worst = Table("worst signs", "queries", "mean DCG", "ranks", "taken for")
+        for sign in figures.worst[:SHOWN]:
+            ranks = ", ".join(str(rank or "not found") for rank in sign.ranks)
+            worst.add_row(sign.gloss, str(len(sign.ranks)), f"{sign.dcg:.1f}", ranks, ", ".join(sign.taken_for))
+        results.print(worst)
     for query in figures.queries:
         if query.refusal:
-            results.print(f"refused {query.video}: {query.refusal}", markup=False, soft_wrap=True)
+            _say(f"refused {query.video}: {query.refusal}")
     if figures.unknown:
-        results.print(f"not in the dictionary: {', '.join(figures.unknown)}", markup=False, soft_wrap=True)
+        _say(f"not in the dictionary: {', '.join(figures.unknown)}")
 
 
 def main() -> None:

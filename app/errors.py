@@ -5,6 +5,13 @@
     ├── AdminKeyError           an admin route without the key
     ├── StretchError            start_s and end_s that hold nothing
     ├── UploadTooLargeError     a request body above the limit
+    ├── VideoTooCostlyError     decoding took more time or memory than allowed
+    ├── VideoUndecodableError   the decoder ended over a video
+    ├── OverloadedError         as much is in the works as can be; try later
+    ├── StoppedError            the service is shutting down
+    ├── QueryUnknownError       a query_id that is not kept, or no longer
+    ├── VectorError             a vector that can't be looked up
+    ├── VideoMissingError       the file of a dictionary video is not there
     ├── DictionaryEmptyError    a search while no dictionary is loaded, and why
     ├── NotReadyError           what is still missing before searches are answered
     ├── SourceError             the folder of dictionary videos can't be read
@@ -54,6 +61,38 @@ class StretchError(ServiceError):
 
 class UploadTooLargeError(ServiceError):
     """The request body has more bytes than allowed."""
+
+
+class VideoTooCostlyError(ServiceError):
+    """Decoding the video takes more time or memory than allowed."""
+
+
+class VideoUndecodableError(ServiceError):
+    """The process that decodes ended over the video."""
+
+
+class OverloadedError(ServiceError):
+    """As much is in the works as can be."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class StoppedError(ServiceError):
+    """The service is shutting down."""
+
+
+class QueryUnknownError(ServiceError):
+    """No query of this id is kept."""
+
+
+class VectorError(ServiceError):
+    """The vector has another size than the dictionary's, or no direction."""
+
+
+class VideoMissingError(ServiceError):
+    """The file of a dictionary video is not where the dictionary says."""
 
 
 class DictionaryEmptyError(ServiceError):
@@ -114,6 +153,13 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     UploadTooLargeError: ProblemKind(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", "The upload is too large"
     ),
+    VideoTooCostlyError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-too-costly", VIDEO),
+    VideoUndecodableError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-unusable", VIDEO),
+    OverloadedError: ProblemKind(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "The service has too much to do"),
+    StoppedError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", "The service is shutting down"),
+    QueryUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "query-unknown", "There is no such query"),
+    VectorError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "vector-unusable", "The vector can't be looked up"),
+    VideoMissingError: ProblemKind(HTTPStatus.NOT_FOUND, "video-missing", "The dictionary video is not there"),
     DictionaryEmptyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "dictionary-empty", NOT_SEARCHABLE),
     NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),
     SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),
@@ -141,6 +187,10 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     dictionary_errors.EncoderMismatchError: ProblemKind(
         HTTPStatus.SERVICE_UNAVAILABLE, "other-encoder", NOT_SEARCHABLE
     ),
+    dictionary_errors.IndexDeviceError: INTERNAL,
+    dictionary_errors.SignUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "sign-unknown", "There is no such sign"),
+    dictionary_errors.EntryUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "entry-unknown", "There is no such entry"),
+    dictionary_errors.SelfCheckError: INTERNAL,
     dictionary_errors.SnapshotError: INTERNAL,
     dictionary_errors.SnapshotMissingError: ProblemKind(
         HTTPStatus.SERVICE_UNAVAILABLE, "snapshot-missing", NOT_SEARCHABLE

@@ -3,6 +3,7 @@
 import csv
 import math
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,15 @@ import httpx
 import numpy as np
 
 from app.errors import NothingUsableError
-from app.lookup import WHOLE, look_up
+from app.lookup import Stretch, look_up
 from app.progress import Progress
 from app.services import Services
 from app.settings import MAX_K
-from app.sources import scan
+from app.sources import SourceClip, scan
 from model.errors import VideoError
 
 RECALL_AT = (1, 5, 10, 20)
+PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Answer:
     refusal: str | None = None
 
 
-Ask = Callable[[Path], Answer]
-"""Looks one video up."""
+Ask = Callable[[SourceClip], Answer]
+"""Looks one clip up."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Query:
     """One evaluated video."""
 
     video: str
+    """Id of its entry: the path, where no entries file says otherwise."""
     gloss: str
     rank: int | None
     """Of the true gloss, from 1; None where it is not among the answers."""
@@ -46,6 +49,18 @@ class Query:
     """The gloss that came first."""
     seconds: float
     refusal: str | None
+
+
+@dataclass(frozen=True)
+class SignResult:
+    """How the queries of one sign went."""
+
+    gloss: str
+    dcg: float
+    """Mean over its queries, times 100."""
+    ranks: tuple[int | None, ...]
+    taken_for: tuple[str, ...]
+    """The glosses that came first instead, the most frequent first."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +74,22 @@ class Evaluation:
     """Mean of 1 / log2(rank + 1), times 100; a sign that is not found gives 0. One true sign per query."""
     mrr: float
     """Mean of 1 / rank, times 100."""
-    median_s: float
-    """Seconds per query."""
-    p95_s: float
+    latency_s: dict[str, float]
+    """Seconds per query: p50, p90, p95, p99 and the longest."""
     depth: int
     """Signs per answer: a true sign below is not found."""
+    worst: tuple[SignResult, ...]
+    """Signs that a query did not find first, the worst first."""
     queries: tuple[Query, ...]
     unknown: tuple[str, ...]
     """Videos whose gloss the dictionary does not have; they count nowhere."""
 
 
 def evaluate(folder: Path, ask: Ask, known: frozenset[str] | None, depth: int, progress: Progress) -> Evaluation:
-    """Look every video of a folder up, once.
+    """Look every clip of a folder up, once.
 
     Args:
-        folder: a plain folder, see `sources`: the place of a video gives its gloss.
+        folder: see `sources`: its entries file, or the place of a video, gives the gloss.
         ask: looks one video up.
         known: the glosses of the dictionary; None where they are not known, then every query counts.
         depth: how many signs `ask` gives.
@@ -84,14 +100,14 @@ def evaluate(folder: Path, ask: Ask, known: frozenset[str] | None, depth: int, p
         NothingUsableError: no video in it has a gloss of the dictionary.
     """
     clips = scan(folder).clips
-    unknown = tuple(clip.entry.video for clip in clips if known is not None and clip.entry.gloss not in known)
-    asked = [clip for clip in clips if clip.entry.video not in unknown]
+    asked = [clip for clip in clips if known is None or clip.entry.gloss in known]
+    unknown = tuple(clip.entry.id for clip in clips if known is not None and clip.entry.gloss not in known)
     if not asked:
         raise NothingUsableError(f"none of the {len(clips)} videos in {folder} is named by a gloss of the dictionary")
     progress.phase("query", len(asked))
     queries = []
     for clip in asked:
-        queries.append(_query(clip.entry.video, clip.entry.gloss, clip.path, ask))
+        queries.append(_query(clip, ask))
         progress.advance()
     return summarise(queries, unknown, depth)
 
@@ -103,11 +119,11 @@ def summarise(queries: Sequence[Query], unknown: tuple[str, ...], depth: int) ->
     return Evaluation(
         num_queries=len(queries),
         recall={k: _mean_percent([float(rank is not None and rank <= k) for rank in ranks]) for k in RECALL_AT},
-        dcg=_mean_percent([1 / math.log2(rank + 1) if rank else 0.0 for rank in ranks]),
+        dcg=_dcg(ranks),
         mrr=_mean_percent([1 / rank if rank else 0.0 for rank in ranks]),
-        median_s=float(np.median(seconds)),
-        p95_s=float(np.percentile(seconds, 95)),
+        latency_s={f"p{p}": float(np.percentile(seconds, p)) for p in PERCENTILES} | {"max": max(seconds)},
         depth=depth,
+        worst=_worst(queries),
         queries=tuple(queries),
         unknown=unknown,
     )
@@ -118,10 +134,11 @@ def ask_offline(services: Services, depth: int) -> Ask:
     dictionary = services.dictionary()
     limits = services.settings.video_limits
 
-    def ask(path: Path) -> Answer:
+    def ask(clip: SourceClip) -> Answer:
+        stretch = Stretch(clip.entry.start_s, clip.entry.end_s)
         try:
             found = look_up(
-                path, encoder=services.encoder, dictionary=dictionary, limits=limits, k=depth, stretch=WHOLE
+                clip.path, encoder=services.encoder, dictionary=dictionary, limits=limits, k=depth, stretch=stretch
             )
         except VideoError as error:
             return Answer((), str(error))
@@ -133,9 +150,12 @@ def ask_offline(services: Services, depth: int) -> Ask:
 def ask_over_http(client: httpx.Client) -> Ask:
     """Posts videos to a running service."""
 
-    def ask(path: Path) -> Answer:
-        with path.open("rb") as video:
-            response = client.post("/search", files={"video": (path.name, video)}, data={"k": MAX_K})
+    def ask(clip: SourceClip) -> Answer:
+        form = {"k": MAX_K, "start_s": clip.entry.start_s}
+        if clip.entry.end_s is not None:
+            form["end_s"] = clip.entry.end_s
+        with clip.path.open("rb") as video:
+            response = client.post("/search", files={"video": (clip.path.name, video)}, data=form)
         answer = response.json()
         if response.status_code != httpx.codes.OK:
             return Answer((), answer["detail"])
@@ -154,12 +174,31 @@ def write_csv(path: Path, queries: Sequence[Query]) -> None:
             rows.writerow([query.video, query.gloss, rank, query.best, f"{query.seconds:.3f}", query.refusal])
 
 
-def _query(video: str, gloss: str, path: Path, ask: Ask) -> Query:
+def _query(clip: SourceClip, ask: Ask) -> Query:
     began = time.perf_counter()
-    answer = ask(path)
+    answer = ask(clip)
     seconds = time.perf_counter() - began
+    gloss = clip.entry.gloss
     rank = answer.glosses.index(gloss) + 1 if gloss in answer.glosses else None
-    return Query(video, gloss, rank, next(iter(answer.glosses), None), seconds, answer.refusal)
+    return Query(clip.entry.id, gloss, rank, next(iter(answer.glosses), None), seconds, answer.refusal)
+
+
+def _worst(queries: Sequence[Query]) -> tuple[SignResult, ...]:
+    """The signs that were not always found first."""
+    of_sign: dict[str, list[Query]] = defaultdict(list)
+    for query in queries:
+        of_sign[query.gloss].append(query)
+    signs = []
+    for gloss, asked in of_sign.items():
+        ranks = tuple(query.rank for query in asked)
+        if any(rank != 1 for rank in ranks):
+            mistaken = Counter(query.best for query in asked if query.best is not None and query.best != gloss)
+            signs.append(SignResult(gloss, _dcg(ranks), ranks, tuple(best for best, _ in mistaken.most_common())))
+    return tuple(sorted(signs, key=lambda sign: (sign.dcg, sign.gloss)))
+
+
+def _dcg(ranks: Sequence[int | None]) -> float:
+    return _mean_percent([1 / math.log2(rank + 1) if rank else 0.0 for rank in ranks])
 
 
 def _mean_percent(values: Sequence[float]) -> float:

@@ -1,10 +1,10 @@
 """From a video to its signs: what `POST /search` and `python -m app search` both do."""
 
-import secrets
 import time
 from dataclasses import dataclass
 
 from app.errors import StretchError
+from index.catalogue import NO_FILTERS, Filters
 from index.dictionary import Dictionary, Hit
 from model.embed import ClipEmbedding, Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
@@ -36,10 +36,12 @@ WHOLE = Stretch()
 class Lookup:
     """One query and what was found."""
 
-    query_id: str
+    query_id: str | None
+    """By which it can be asked again; None where nothing is kept of it."""
     encoder_id: str
     snapshot_id: str
-    clip: ClipEmbedding
+    clip: ClipEmbedding | None
+    """None where a vector was looked up instead of a video."""
     hits: tuple[Hit, ...]
     decode_s: float
     """Seconds to read the video and cut its windows."""
@@ -69,7 +71,14 @@ class TimedEncoder:
 
 
 def look_up(
-    source: VideoSource, *, encoder: Encoder, dictionary: Dictionary, limits: VideoLimits, k: int, stretch: Stretch
+    source: VideoSource,
+    *,
+    encoder: Encoder,
+    dictionary: Dictionary,
+    limits: VideoLimits,
+    k: int,
+    stretch: Stretch,
+    filters: Filters = NO_FILTERS,
 ) -> Lookup:
     """Find the signs nearest to a video.
 
@@ -80,6 +89,7 @@ def look_up(
         limits: what is refused.
         k: how many signs, >= 1.
         stretch: the part of the video that shows the sign.
+        filters: which entries are looked at.
 
     Raises:
         VideoError: the video can't be used, and why.
@@ -89,9 +99,9 @@ def look_up(
     timed = TimedEncoder(encoder)
     clip = Embedder(timed, limits=limits).embed(source, start_s=stretch.start_s, end_s=stretch.end_s)
     embedded = time.perf_counter()
-    hits = dictionary.search(clip.vector, k=k, encoder_id=encoder.info.encoder_id)
+    hits = dictionary.search(clip.vector, k=k, encoder_id=encoder.info.encoder_id, filters=filters)
     return Lookup(
-        query_id=secrets.token_hex(8),
+        query_id=None,
         encoder_id=encoder.info.encoder_id,
         snapshot_id=dictionary.snapshot_id,
         clip=clip,

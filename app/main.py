@@ -3,32 +3,41 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import FastAPI
 
 from app import VERSION, problems
+from app.access_log import AccessLog
+from app.entry_videos import Pictures
+from app.metrics import Metrics
 from app.request_ids import RequestIds
-from app.routes import health, reindex, search
+from app.routes import entries, health, reindex, search, signs
+from app.searches import Searches
 from app.services import Services, open_services
 from app.settings import Settings
 from app.uploads import UploadLimit
 
 
 def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
-    """The application; it runs under any ASGI server.
+    """The application; it runs under any ASGI server, in one process.
 
     Args:
         settings: of the service.
         services: opened already; opened at start-up otherwise.
     """
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = services or open_services(settings)
-        app.state.searches = CapacityLimiter(settings.max_searches)
-        app.state.services.start_warming()
+        opened = services or open_services(settings)
+        searches = Searches(opened, metrics)
+        metrics.watch(opened, searches)
+        app.state.services, app.state.searches = opened, searches
+        app.state.pictures = Pictures(opened, searches)
+        opened.start_warming()
         yield
-        await to_thread.run_sync(app.state.services.close)
+        await searches.close()
+        await to_thread.run_sync(opened.close)
 
     app = FastAPI(
         title="Signdex",
@@ -37,9 +46,11 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for routes in (search, reindex, health):
+    app.state.metrics = metrics
+    for routes in (search, signs, entries, reindex, health):
         app.include_router(routes.router)
     problems.install(app)
     app.add_middleware(UploadLimit, max_bytes=settings.max_upload_bytes)
-    app.add_middleware(RequestIds)  # the outermost: the limit's answer has an id too
+    app.add_middleware(AccessLog, metrics=metrics)
+    app.add_middleware(RequestIds)  # the outermost: whatever answers, the answer has an id
     return app

@@ -7,13 +7,25 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from app.errors import EXPECTED_ERRORS, INTERNAL, PROBLEMS, AdminKeyError, JobRunningError, ProblemKind, ServiceError
+from app.errors import (
+    EXPECTED_ERRORS,
+    INTERNAL,
+    PROBLEMS,
+    AdminKeyError,
+    JobRunningError,
+    OverloadedError,
+    ProblemKind,
+    ServiceError,
+)
 from app.request_ids import REQUEST_ID_HEADER, request_id
 from app.schemas import InvalidPart, Problem
 
 MEDIA_TYPE = "application/problem+json"
+CALLER_GONE = 499
+"""Not in the standard, but what many servers write down for it."""
 TYPE_PREFIX = "urn:signdex:problem:"
 
 log = logging.getLogger(__name__)
@@ -23,6 +35,7 @@ def install(app: FastAPI) -> None:
     """Make every error of an app a problem document, and say so in its description. The routes are there already."""
     for root in EXPECTED_ERRORS:
         app.add_exception_handler(root, _expected)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
@@ -42,6 +55,8 @@ def problem_response(
         headers: further ones.
         members: further members of the document.
     """
+    request.scope["state"]["problem"] = kind.name
+    request.app.state.metrics.problems.labels(kind.name).inc()
     standard = {"type": f"{TYPE_PREFIX}{kind.name}", "title": kind.title, "status": kind.status, "detail": detail}
     document = Problem.model_validate({**standard, "request_id": request_id(request.scope), **members})
     return JSONResponse(
@@ -69,6 +84,11 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return _internal(request, error)
 
 
+async def _gone(request: Request, error: Exception) -> Response:
+    """The caller has hung up: nobody reads this but the log."""
+    return Response(status_code=CALLER_GONE)
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     """A request that does not fit the description of its route."""
     assert isinstance(error, RequestValidationError)
@@ -84,6 +104,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework raises: no such path, another method, a body that can't be parsed."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, ClientDisconnect):
+        return await _gone(request, error)
     # The framework makes a 400 of whatever goes wrong while a body arrives; the cause knows more.
     if isinstance(error.__cause__, ServiceError):
         return expected_response(request, error.__cause__)
@@ -112,6 +134,8 @@ def _headers(error: Exception) -> dict[str, str]:
     """Headers that belong to an error."""
     if isinstance(error, AdminKeyError):
         return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, OverloadedError):
+        return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, JobRunningError):
         return {"Location": f"/v1/jobs/{error.members['job_id']}"}
     return {}

@@ -6,11 +6,13 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Skipped:
-    """A video that was left out of the dictionary."""
+    """A video, or a line of an entries file, that was left out of the dictionary."""
 
     video: str
     """Path inside the folder."""
     reason: str
+    line: int | None = None
+    """Of the entries file, from 1; None where a video of a plain folder was left out."""
 
 
 class Progress(Protocol):

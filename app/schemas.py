@@ -1,96 +1,205 @@
 """The JSON that goes over the wire."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.jobs import Job, JobState
 from app.lookup import Lookup
+from app.settings import MAX_K
+from index.catalogue import Facets, SignPage, SignRecord
 from index.dictionary import Hit
+from index.entries import Entry, Sign
+from index.snapshot import Manifest
+from model.embed import ClipEmbedding
 
 
 class Schema(BaseModel):
     """Base of all answers."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class SignAnswer(Schema):
     """A sign of the dictionary."""
 
-    id: str
-    gloss: str
-    language: str | None
+    id: str = Field(examples=["59164ae57cbd"])
+    gloss: str = Field(examples=["PAUSE"])
+    language: str | None = Field(examples=["dgs"])
+
+    @classmethod
+    def of(cls, sign: Sign) -> Self:
+        """The answer for a sign."""
+        return cls(id=sign.id, gloss=sign.gloss, language=sign.language)
 
 
 class EntryAnswer(Schema):
     """A dictionary video of a sign."""
 
-    id: str
-    score: float = Field(description="Cosine with the query.")
-    video: str = Field(description="Path inside the dictionary folder.")
-    signer: str | None
+    id: str = Field(examples=["PAUSE/anna.mp4"])
+    video: str = Field(description="Path inside the dictionary folder.", examples=["PAUSE/anna.mp4"])
+    video_url: str = Field(
+        description="Where this service gives the video; `#t=` names the part that shows the sign.",
+        examples=["/v1/entries/PAUSE/anna.mp4/video"],
+    )
+    thumbnail_url: str = Field(
+        description="A JPEG of the middle of the sign.", examples=["/v1/entries/PAUSE/anna.mp4/thumbnail"]
+    )
+    signer: str | None = Field(examples=["anna"])
+
+    @classmethod
+    def of(cls, entry: Entry, **fields: object) -> Self:
+        """The answer for an entry."""
+        address = f"/v1/entries/{quote(entry.id)}"
+        until = "" if entry.end_s is None else f",{entry.end_s:g}"
+        part = f"#t={entry.start_s:g}{until}" if entry.start_s or until else ""
+        return cls(
+            id=entry.id,
+            video=entry.video,
+            video_url=f"{address}/video{part}",
+            thumbnail_url=f"{address}/thumbnail",
+            signer=entry.signer,
+            **fields,
+        )
+
+
+class FoundEntryAnswer(EntryAnswer):
+    """A dictionary video of a hit."""
+
+    score: float = Field(description="Cosine with the query.", examples=[0.751212])
 
 
 class HitAnswer(Schema):
     """A sign that was found."""
 
-    rank: int = Field(description="From 1.")
-    score: float = Field(description="Cosine of the best entry, in [-1, 1]; higher is better.")
-    mirrored: bool = Field(description="True where the mirrored film matched best.")
+    rank: int = Field(description="From 1.", examples=[1])
+    score: float = Field(description="Cosine of the best entry, in [-1, 1]; higher is better.", examples=[0.751212])
+    mirrored: bool = Field(description="True where the mirrored film matched best.", examples=[False])
     sign: SignAnswer
-    entries: list[EntryAnswer] = Field(description="All videos of the sign, best first.")
+    entries: list[FoundEntryAnswer] = Field(description="The videos of the sign, best first.")
 
     @classmethod
     def of(cls, hit: Hit) -> Self:
         """The answer for a hit."""
+        return cls(
+            rank=hit.rank,
+            score=round(hit.score, 6),
+            mirrored=hit.mirrored,
+            sign=SignAnswer.of(hit.sign),
+            entries=[FoundEntryAnswer.of(found.entry, score=round(found.score, 6)) for found in hit.entries],
+        )
+
+
+class ShownEntryAnswer(EntryAnswer):
+    """A dictionary video with all that is known of it."""
+
+    tags: list[str] = Field(examples=[["school"]])
+    url: str | None = Field(description="Where the video, or a page about it, lies on the web.", examples=[None])
+    licence: str | None = Field(examples=["CC BY 4.0"])
+
+
+class ShownSignAnswer(SignAnswer):
+    """A sign with its dictionary videos."""
+
+    entries: list[ShownEntryAnswer]
+
+    @classmethod
+    def of_record(cls, record: SignRecord) -> Self:
+        """The answer for a sign and its entries."""
         entries = [
-            EntryAnswer(
-                id=scored.entry.id, score=round(scored.score, 6), video=scored.entry.video, signer=scored.entry.signer
-            )
-            for scored in hit.entries
+            ShownEntryAnswer.of(entry, tags=list(entry.tags), url=entry.url, licence=entry.licence)
+            for entry in record.entries
         ]
-        sign = SignAnswer(id=hit.sign.id, gloss=hit.sign.gloss, language=hit.sign.language)
-        return cls(rank=hit.rank, score=round(hit.score, 6), mirrored=hit.mirrored, sign=sign, entries=entries)
+        return cls(id=record.sign.id, gloss=record.sign.gloss, language=record.sign.language, entries=entries)
+
+
+class SignsAnswer(Schema):
+    """A page of signs."""
+
+    total: int = Field(description="Over all pages.", examples=[1])
+    offset: int = Field(examples=[0])
+    snapshot_id: str = Field(examples=["f1600263c7df"])
+    signs: list[ShownSignAnswer]
+
+    @classmethod
+    def of(cls, page: SignPage, offset: int, snapshot_id: str) -> Self:
+        """The answer for a page."""
+        signs = [ShownSignAnswer.of_record(record) for record in page.signs]
+        return cls(total=page.total, offset=offset, snapshot_id=snapshot_id, signs=signs)
+
+
+class SimilarAnswer(Schema):
+    """A sign and those that look like it."""
+
+    sign: SignAnswer
+    snapshot_id: str = Field(examples=["f1600263c7df"])
+    hits: list[HitAnswer] = Field(description="Other signs, the most similar first.")
+
+
+class FacetAnswer(Schema):
+    """A value that one can filter by."""
+
+    value: str = Field(examples=["dgs"])
+    num_signs: int = Field(examples=[263])
+    num_entries: int = Field(examples=[263])
+
+
+class FacetsAnswer(Schema):
+    """All values that one can filter by, the most frequent first."""
+
+    languages: list[FacetAnswer]
+    tags: list[FacetAnswer]
+    signers: list[FacetAnswer]
+
+    @classmethod
+    def of(cls, facets: Facets) -> Self:
+        """The answer for facets."""
+        return cls.model_validate(facets, from_attributes=True)
 
 
 class ActivityAnswer(Schema):
     """How much each hand signs in one window."""
 
-    start_s: float = Field(description="Start of the window in the video.")
-    left: float = Field(description="Probability that the left hand is signing; 0 where nothing moved.")
-    right: float
+    start_s: float = Field(description="Start of the window in the video.", examples=[0.0])
+    left: float = Field(
+        description="Probability that the left hand is signing; 0 where nothing moved.", examples=[0.51]
+    )
+    right: float = Field(examples=[0.49])
 
 
 class QueryAnswer(Schema):
     """What was seen of the query video."""
 
-    duration_s: float
-    fps: float = Field(description="Of the video itself; it is sampled at the encoder's rate.")
-    num_frames: int = Field(description="At the encoder's rate.")
-    num_windows: int
+    duration_s: float = Field(examples=[3.24])
+    fps: float = Field(description="Of the video itself; it is sampled at the encoder's rate.", examples=[29.97])
+    num_frames: int = Field(description="At the encoder's rate.", examples=[81])
+    num_windows: int = Field(examples=[34])
     activity: list[ActivityAnswer]
-    warnings: list[str]
+    warnings: list[str] = Field(examples=[[]])
 
 
 class TimingsAnswer(Schema):
-    """Where the time went, in milliseconds."""
+    """Where the time went, in milliseconds. Waiting for one's turn counts into the stage one waits for."""
 
-    receive: float
-    decode: float = Field(description="Reading the video and cutting its windows.")
-    encode: float
-    search: float
-    total: float
+    receive: float = Field(examples=[0.65])
+    decode: float = Field(description="Reading the video and cutting its windows.", examples=[78.84])
+    encode: float = Field(examples=[1541.35])
+    search: float = Field(examples=[0.24])
+    total: float = Field(examples=[1623.4])
 
 
 class SearchAnswer(Schema):
     """The answer to a search."""
 
-    query_id: str
-    encoder_id: str
-    snapshot_id: str
+    query_id: str | None = Field(
+        description="For `POST /v1/search/vector`; known for a quarter of an hour. Null where a vector was sent.",
+        examples=["fce6e79ad0eb346d5d1c0b0a9c1e8f27"],
+    )
+    encoder_id: str = Field(examples=["c972dabcd041"])
+    snapshot_id: str = Field(examples=["f1600263c7df"])
     hits: list[HitAnswer]
-    query: QueryAnswer
+    query: QueryAnswer | None = Field(description="Null where a vector was sent.")
     timings_ms: TimingsAnswer
 
     @classmethod
@@ -108,9 +217,34 @@ class SearchAnswer(Schema):
             encoder_id=found.encoder_id,
             snapshot_id=found.snapshot_id,
             hits=[HitAnswer.of(hit) for hit in found.hits],
-            query=_query(found),
+            query=None if found.clip is None else _query(found.clip),
             timings_ms=TimingsAnswer(**{stage: round(spent * 1000, 2) for stage, spent in seconds.items()}),
         )
+
+
+class VectorRequest(BaseModel):
+    """What to look up again: a query that was answered before, or a vector."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    query_id: str | None = Field(None, description="Of an earlier answer.", max_length=64)
+    vector: Annotated[list[float], Field(min_length=1, max_length=4096)] | None = Field(
+        None, description="As many numbers as the encoder's `dim`; any length but zero."
+    )
+    start_s: float = Field(0.0, ge=0, description="Only this part of the query video; with `query_id` only.")
+    end_s: float | None = Field(None, ge=0)
+    k: int = Field(10, ge=1, le=MAX_K, description="How many signs.")
+    language: str | None = Field(None, max_length=100, description="Only signs of this language.")
+    tag: str | None = Field(None, max_length=100, description="Only entries with this tag.")
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        """Refuse neither and both."""
+        if (self.query_id is None) == (self.vector is None):
+            raise ValueError("send either query_id or vector")
+        if self.vector is not None and (self.start_s or self.end_s is not None):
+            raise ValueError("start_s and end_s need query_id: a vector has no parts")
+        return self
 
 
 class SkippedAnswer(Schema):
@@ -118,6 +252,7 @@ class SkippedAnswer(Schema):
 
     video: str
     reason: str
+    line: int | None = Field(None, description="Of the entries file, where there is one.")
 
 
 class JobAnswer(Schema):
@@ -140,6 +275,37 @@ class JobAnswer(Schema):
     def of(cls, job: Job) -> Self:
         """The answer for a job."""
         return cls.model_validate(job, from_attributes=True)
+
+
+class SnapshotAnswer(Schema):
+    """A version of the dictionary on disk."""
+
+    id: str = Field(examples=["f1600263c7df"])
+    current: bool = Field(description="Whether it is the one that a start takes.")
+    created_at: str = Field(examples=["2026-01-31T12:00:00.000+00:00"])
+    encoder_id: str = Field(examples=["c972dabcd041"])
+    dim: int = Field(examples=[192])
+    counts: dict[str, int] = Field(examples=[{"entries": 263, "signs": 263, "vectors": 526}])
+    report: dict[str, Any] = Field(description="What its maker noted: source, settings, what was skipped and why.")
+
+    @classmethod
+    def of(cls, manifest: Manifest, current_id: str | None) -> Self:
+        """The answer for a manifest."""
+        return cls(
+            id=manifest.snapshot_id,
+            current=manifest.snapshot_id == current_id,
+            created_at=manifest.created_at,
+            encoder_id=manifest.encoder_id,
+            dim=manifest.dim,
+            counts=dict(manifest.counts),
+            report=dict(manifest.report),
+        )
+
+
+class SnapshotsAnswer(Schema):
+    """All versions on disk, newest first."""
+
+    snapshots: list[SnapshotAnswer]
 
 
 class HealthAnswer(Schema):
@@ -217,9 +383,8 @@ PROBLEM_ANSWERS: dict[int | str, dict[str, Any]] = {
 """For the `responses` of every route."""
 
 
-def _query(found: Lookup) -> QueryAnswer:
+def _query(clip: ClipEmbedding) -> QueryAnswer:
     """What was seen of the query video."""
-    clip = found.clip
     windows = zip(clip.start_s.tolist(), clip.activity.tolist(), strict=True)
     return QueryAnswer(
         duration_s=clip.facts.duration_s,

@@ -8,11 +8,13 @@ from typing import Protocol
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
 from app.jobs import Job, Jobs
 from app.progress import Progress
-from app.reindex import rebuild
+from app.reindex import Mode, rebuild
 from app.settings import Settings
 from index import snapshot
+from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
 from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
+from index.gpu_index import require_gpu
 from index.snapshot import Manifest
 from model.embed import Embedder
 from model.encoder import Encoder
@@ -47,7 +49,7 @@ class Services:
     def load(self) -> None:
         """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
         try:
-            loaded = snapshot.load(self.settings.snapshots)
+            loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
             loaded.require_encoder(self.encoder.info.encoder_id)
         except SnapshotMissingError as error:
             self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
@@ -69,8 +71,12 @@ class Services:
             raise DictionaryEmptyError(self._why_none)
         return self._dictionary
 
-    def rebuild(self, progress: Progress) -> Manifest:
+    def rebuild(self, progress: Progress, mode: Mode = Mode.MISSING) -> Manifest:
         """Index the dictionary folder, publish, and take the new snapshot into use.
+
+        Args:
+            progress: is told how far it is; may raise to stop the work.
+            mode: embed what is new or changed, or everything.
 
         Raises:
             SourceUnsetError: no folder is set.
@@ -79,11 +85,45 @@ class Services:
         """
         folder = self._folder()
         embedder = Embedder(self.encoder, limits=self.settings.video_limits)
-        manifest = rebuild(folder, embedder, self.settings.snapshots, progress)
-        self._dictionary = snapshot.load(self.settings.snapshots, manifest.snapshot_id)
+        with EmbeddingCache(self.settings.cache) as cache:
+            manifest = rebuild(
+                folder, embedder, snapshots=self.settings.snapshots, cache=cache, progress=progress, mode=mode
+            )
+            cache.prune(self.settings.max_cache_bytes)
+        self._dictionary = snapshot.load(
+            self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device
+        )
         return manifest
 
-    def start_reindex(self) -> Job:
+    def activate(self, snapshot_id: str) -> Dictionary:
+        """Go back, or forth, to another snapshot on disk; searches that run end with the one they started with.
+
+        Raises:
+            SnapshotMissingError: there is no snapshot of this id.
+            SnapshotDamagedError: it is not what was published.
+            EncoderMismatchError: another encoder made it.
+            SnapshotWriteError: the disk did not take the change.
+        """
+        self._dictionary = snapshot.activate(
+            self.settings.snapshots,
+            snapshot_id,
+            encoder_id=self.encoder.info.encoder_id,
+            device=self.settings.index_device,
+        )
+        return self._dictionary
+
+    def video_folder(self) -> Path:
+        """Where the videos of the dictionary in use lie, with links followed: the set folder, or the indexed one.
+
+        Raises:
+            DictionaryEmptyError: there is no dictionary.
+        """
+        if self.settings.dictionary is not None:
+            return self.settings.dictionary.resolve()
+        used = self.dictionary()
+        return Path(snapshot.read_manifest(self.settings.snapshots / used.snapshot_id).report["source"]).resolve()
+
+    def start_reindex(self, mode: Mode = Mode.MISSING) -> Job:
         """Rebuild in the background.
 
         Raises:
@@ -91,15 +131,18 @@ class Services:
             JobRunningError: a job is running already.
         """
         self._folder()
-        return self.jobs.start("reindex", lambda progress: self.rebuild(progress).snapshot_id)
+        return self.jobs.start("reindex", lambda progress: self.rebuild(progress, mode).snapshot_id)
 
     def start_warming(self) -> None:
         """Warm the encoder in the background."""
         self._warming = threading.Thread(target=self._warm, name="warm-up")
         self._warming.start()
 
-    def require_ready(self) -> None:
+    def require_ready(self, **others: str) -> None:
         """Make sure that a search would be answered, at its usual speed.
+
+        Args:
+            others: states of parts that are not known here, by name; `READY` is what they should be.
 
         Raises:
             NotReadyError: it would not; `members` say per part why.
@@ -107,6 +150,7 @@ class Services:
         checks = {
             "encoder": self._encoder_state,
             "dictionary": READY if self._dictionary is not None else self._why_none,
+            **others,
         }
         if missing := [f"{part}: {state}" for part, state in checks.items() if state != READY]:
             raise NotReadyError("; ".join(missing), checks=checks)
@@ -141,7 +185,10 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None) ->
 
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
+        IndexDeviceError: the index was asked to live on a GPU and can't.
     """
+    if settings.index_device == "cuda":
+        require_gpu()
     opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
     services = Services(settings, opened)
     for leftover in snapshot.clean(settings.snapshots):

@@ -27,12 +27,28 @@ class Settings(BaseSettings):
     admin_key: Annotated[SecretStr, Field(min_length=8)] | None = None
     max_video_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
-    max_searches: Annotated[int, Field(ge=1)] = 2
+    max_searches: Annotated[int, Field(ge=1)] = 16
+    decoders: Annotated[int, Field(ge=1)] = 2
+    decode_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
+    decode_mb: Annotated[int, Field(ge=64)] = 1024
+    query_cache_mb: Annotated[int, Field(ge=0)] = 64
+    cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    index_device: Literal["cpu", "cuda"] = "cpu"
 
     @property
     def snapshots(self) -> Path:
         """The folder of the snapshots."""
         return self.data / "snapshots"
+
+    @property
+    def cache(self) -> Path:
+        """The file of the window embeddings."""
+        return self.data / "cache.sqlite"
+
+    @property
+    def max_cache_bytes(self) -> int:
+        """Bytes of embeddings that are kept."""
+        return int(self.cache_gb * 1_000_000_000)
 
     @property
     def max_upload_bytes(self) -> int:

@@ -4,19 +4,29 @@ A video up to a megabyte stays in memory, a larger one goes to a temporary file 
 request is answered.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastapi import UploadFile
 from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import UploadTooLargeError
+from app.errors import OverloadedError, ServiceError, UploadTooLargeError
 from app.problems import expected_response
 
 FORM_OVERHEAD_BYTES = 64_000
 """What the other fields of a form and its boundaries may take beside the video."""
+SEARCH_PATHS = ("/search", "/v1/search")
 
 
 class UploadLimit:
-    """Middleware: refuses a body above the limit, by its declared length or by what has arrived."""
+    """Middleware: refuses a body above the limit, by its declared length or by what has arrived.
+
+    A video that there is no place for is refused before its body is read.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -27,9 +37,8 @@ class UploadLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared) > self._max_bytes + FORM_OVERHEAD_BYTES:
-            response = expected_response(Request(scope), self._too_large(int(declared)))
+        if refusal := self._refusal(scope):
+            response = expected_response(Request(scope), refusal)
             await response(scope, receive, send)
             return
         num_bytes = 0
@@ -44,8 +53,34 @@ class UploadLimit:
 
         await self._app(scope, receive_within_limit, send)
 
+    def _refusal(self, scope: Scope) -> ServiceError | None:
+        """Why a request is refused before its body is read, or None where it is not."""
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared) > self._max_bytes + FORM_OVERHEAD_BYTES:
+            return self._too_large(int(declared))
+        if scope["method"] == "POST" and scope["path"] in SEARCH_PATHS:
+            try:
+                scope["app"].state.searches.places.require_one()
+            except OverloadedError as error:
+                return error
+        return None
+
     def _too_large(self, num_bytes: int) -> UploadTooLargeError:
         return UploadTooLargeError(
             f"the upload has {num_bytes / 1e6:.1f} MB or more; the limit is {self._max_bytes / 1e6:g} MB"
             " (SIGNDEX_MAX_UPLOAD_MB)"
         )
+
+
+@contextmanager
+def as_open_file(upload: UploadFile) -> Iterator[int]:
+    """An upload as an open file, as which it can be handed to another process. It never gets a name."""
+    content = upload.file
+    if upload.size is None or upload.size > MultiPartParser.spool_max_size:
+        yield content.fileno()
+        return
+    content.seek(0)
+    with os.fdopen(os.memfd_create("query"), "wb") as memory:
+        memory.write(content.read())
+        memory.flush()
+        yield memory.fileno()

@@ -1,43 +1,15 @@
 """Entries with their vectors, and the search that ranks signs. Immutable once made."""
 
-import hashlib
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from index.catalogue import NO_FILTERS, Catalogue, Facets, Filters, SignPage, SignRecord
+from index.entries import Entry, Sign
 from index.errors import EncoderMismatchError, VectorsError
-from index.protocol import Floats, Ints, VectorIndex, unit_rows
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One dictionary record, for one vector."""
-
-    id: str
-    gloss: str
-    video: str
-    """Path inside the dictionary folder, with forward slashes."""
-    signer: str | None = None
-    language: str | None = None
-    tags: tuple[str, ...] = ()
-    mirrored: bool = False
-    """True where the vector is of the mirrored film: the same signing by the other hand."""
-
-    @property
-    def sign(self) -> "Sign":
-        """The sign that this entry shows."""
-        return Sign(sign_id(self.gloss, self.language), self.gloss, self.language)
-
-
-@dataclass(frozen=True)
-class Sign:
-    """What a person looks up: all entries of one gloss in one language."""
-
-    id: str
-    """12 hex digits that follow from gloss and language alone, so they outlive a reindex."""
-    gloss: str
-    language: str | None
+from index.protocol import Flags, Floats, Ints, VectorIndex, unit_rows
 
 
 @dataclass(frozen=True)
@@ -45,6 +17,7 @@ class ScoredEntry:
     """An entry of a hit."""
 
     entry: Entry
+    """`mirrored` where the vector of its mirrored film was the nearer one."""
     score: float
     """Cosine with the query, of the better of its vectors."""
 
@@ -61,12 +34,7 @@ class Hit:
     mirrored: bool
     """True where the best vector was of the mirrored film."""
     entries: tuple[ScoredEntry, ...]
-    """All entries of the sign, best first."""
-
-
-def sign_id(gloss: str, language: str | None) -> str:
-    """The id of the sign with this gloss in this language, 12 hex digits."""
-    return hashlib.sha256(f"{language or ''}\0{gloss}".encode()).hexdigest()[:12]
+    """The entries of the sign that pass the filters, best first."""
 
 
 class Dictionary:
@@ -105,10 +73,14 @@ class Dictionary:
         self.created_at = created_at
         self.notes = notes
         self.entries = tuple(entries)
-        self.signs = tuple(dict.fromkeys(entry.sign for entry in self.entries))
+        shown = _signs_shown(self.entries)
+        self.signs = tuple(dict.fromkeys(shown))
         self._vectors = vectors
         self._vector_index = vector_index
-        self._sign_of_row, self._rows_of_sign = _group(self.entries, self.signs)
+        self._sign_of_row, self._rows_of_sign = _group(shown, self.signs)
+        self._number_of_sign = {sign.id: number for number, sign in enumerate(self.signs)}
+        self._rows_of_tag = _rows_of_tags(self.entries)
+        self._catalogue = Catalogue(*_as_filmed(self.entries, shown))
 
     @property
     def num_signs(self) -> int:
@@ -118,7 +90,7 @@ class Dictionary:
     @property
     def num_entries(self) -> int:
         """Different entries; one that is also there mirrored counts once."""
-        return len({entry.id for entry in self.entries})
+        return self._catalogue.num_entries
 
     def require_encoder(self, encoder_id: str) -> None:
         """Make sure that vectors of this encoder can be looked up here.
@@ -132,7 +104,7 @@ class Dictionary:
                 f"{encoder_id}; index the dictionary again, or use the encoder it was made by"
             )
 
-    def search(self, vector: Floats, *, k: int, encoder_id: str) -> tuple[Hit, ...]:
+    def search(self, vector: Floats, *, k: int, encoder_id: str, filters: Filters = NO_FILTERS) -> tuple[Hit, ...]:
         """The k signs whose best entry is nearest to a vector, or all signs where there are fewer.
 
         The index finds the signs; their entries are then scored in float32, so that every backend gives the same hits.
@@ -141,31 +113,88 @@ class Dictionary:
             vector: [D] float32, unit length.
             k: how many signs, >= 1.
             encoder_id: the encoder that made the vector.
+            filters: entries that do not pass are not looked at, as if the dictionary were without them.
 
         Raises:
             EncoderMismatchError: the vector comes from another encoder.
             VectorsError: the vector has another size or length, or k < 1.
         """
         self.require_encoder(encoder_id)
-        [vector] = unit_rows(vector[None])
-        hits = [self._hit(sign, vector) for sign in self._nearest_signs(vector, k)]
-        hits.sort(key=lambda hit: -hit.score)
-        return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1))
+        return self._hits(unit_rows(vector[None]), k, self._allowed(filters))
 
-    def _nearest_signs(self, vector: Floats, k: int) -> list[int]:
-        """Numbers of the k signs with the nearest rows; asks for more rows while a few signs take them all."""
+    def neighbours(self, sign_id: str, k: int) -> tuple[Hit, ...]:
+        """The look-alikes of a sign: the k other signs nearest to any of its entries as filmed.
+
+        Raises:
+            SignUnknownError: no sign has this id.
+            VectorsError: k < 1.
+        """
+        own = self._rows_of_sign[self._number_of_sign[self.sign(sign_id).sign.id]]
+        allowed = np.ones(len(self.entries), np.bool_)
+        allowed[own] = False
+        as_filmed = [row for row in own.tolist() if not self.entries[row].mirrored]
+        return self._hits(unit_rows(self._vectors[as_filmed]), k, allowed)
+
+    def sign(self, sign_id: str) -> SignRecord:
+        """See `Catalogue.sign`."""
+        return self._catalogue.sign(sign_id)
+
+    def entry(self, entry_id: str) -> Entry:
+        """See `Catalogue.entry`."""
+        return self._catalogue.entry(entry_id)
+
+    def find_signs(
+        self, text: str = "", language: str | None = None, tag: str | None = None, limit: int = 50, offset: int = 0
+    ) -> SignPage:
+        """See `Catalogue.find_signs`."""
+        return self._catalogue.find_signs(text, language, tag, limit, offset)
+
+    def facets(self) -> Facets:
+        """See `Catalogue.facets`."""
+        return self._catalogue.facets()
+
+    def _allowed(self, filters: Filters) -> Flags | None:
+        """[N] which rows pass; None where all do."""
+        if filters == NO_FILTERS:
+            return None
+        allowed = np.ones(len(self.entries), np.bool_)
+        if filters.language is not None:
+            speaks = np.array([sign.language == filters.language for sign in self.signs])
+            allowed &= speaks[self._sign_of_row]
+        if filters.tag is not None:
+            tagged = np.zeros(len(self.entries), np.bool_)
+            tagged[self._rows_of_tag.get(filters.tag, [])] = True
+            allowed &= tagged
+        return allowed
+
+    def _hits(self, queries: Floats, k: int, allowed: Flags | None) -> tuple[Hit, ...]:
+        """The k signs nearest to any of the queries [Q, D]."""
+        if allowed is not None and not allowed.any():
+            return ()
+        hits = [self._hit(sign, queries, allowed) for sign in self._nearest_signs(queries, k, allowed)]
+        hits.sort(key=lambda hit: -hit.score)
+        return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1))
+
+    def _nearest_signs(self, queries: Floats, k: int, allowed: Flags | None) -> set[int]:
+        """Numbers of signs, among them the k nearest; asks for more rows while a few signs take them all.
+
+        What is not among the k signs that a query is nearest to can't be among the k that all queries are.
+        """
+        num_allowed = len(self.entries) if allowed is None else int(allowed.sum())
         num_rows = k
         while True:
-            _, rows = self._vector_index.search(vector[None], num_rows)
-            signs = list(dict.fromkeys(self._sign_of_row[rows[0]].tolist()))
-            if len(signs) >= k or num_rows >= len(self.entries):
-                return signs[:k]
+            _, rows = self._vector_index.search(queries, num_rows, allowed)
+            signs = [list(dict.fromkeys(found))[:k] for found in self._sign_of_row[rows].tolist()]
+            if num_rows >= num_allowed or all(len(nearest) >= k for nearest in signs):
+                return {sign for nearest in signs for sign in nearest}
             num_rows *= 4
 
-    def _hit(self, sign: int, vector: Floats) -> Hit:
+    def _hit(self, sign: int, queries: Floats, allowed: Flags | None) -> Hit:
         """The hit for one sign, not ranked yet."""
         rows = self._rows_of_sign[sign]
-        scores = np.clip(self._vectors[rows] @ vector, -1.0, 1.0)
+        if allowed is not None:
+            rows = rows[allowed[rows]]
+        scores = np.clip((self._vectors[rows] @ queries.T).max(axis=1), -1.0, 1.0)
         best_first = [(self.entries[rows[i]], float(scores[i])) for i in np.argsort(-scores, kind="stable")]
         best_of_each: dict[str, ScoredEntry] = {}
         for entry, score in best_first:
@@ -174,10 +203,36 @@ class Dictionary:
         return Hit(0, self.signs[sign], score, nearest.mirrored, tuple(best_of_each.values()))
 
 
-def _group(entries: Sequence[Entry], signs: Sequence[Sign]) -> tuple[Ints, list[Ints]]:
+def _signs_shown(entries: Sequence[Entry]) -> list[Sign]:
+    """The sign of each entry; entries of one sign share the object."""
+    signs: dict[tuple[str, str | None], Sign] = {}
+    shown = []
+    for entry in entries:
+        key = (entry.gloss, entry.language)
+        if key not in signs:
+            signs[key] = entry.sign
+        shown.append(signs[key])
+    return shown
+
+
+def _group(shown: Sequence[Sign], signs: Sequence[Sign]) -> tuple[Ints, list[Ints]]:
     """For each row the number of its sign, and for each sign its rows."""
     number = {sign: i for i, sign in enumerate(signs)}
-    sign_of_row = np.array([number[entry.sign] for entry in entries], dtype=np.int64)
+    sign_of_row = np.array([number[sign] for sign in shown], dtype=np.int64)
     by_sign = np.argsort(sign_of_row, kind="stable")
     firsts = np.searchsorted(sign_of_row[by_sign], np.arange(1, len(signs)))
     return sign_of_row, np.split(by_sign, firsts)
+
+
+def _rows_of_tags(entries: Sequence[Entry]) -> Mapping[str, list[int]]:
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, entry in enumerate(entries):
+        for tag in entry.tags:
+            rows[tag].append(row)
+    return dict(rows)
+
+
+def _as_filmed(entries: Sequence[Entry], shown: Sequence[Sign]) -> tuple[list[Entry], list[Sign]]:
+    """Each entry once, with its sign."""
+    rows = [row for row, entry in enumerate(entries) if not entry.mirrored]
+    return [entries[row] for row in rows], [shown[row] for row in rows]

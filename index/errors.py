@@ -3,6 +3,10 @@
     DictionaryError
     ├── VectorsError                vectors or queries of another shape, not finite, or not of unit length
     ├── EncoderMismatchError        a vector of one encoder for a dictionary of another
+    ├── IndexDeviceError            an index on a GPU was asked for and can't be had
+    ├── SignUnknownError            no sign has this id
+    ├── EntryUnknownError           no entry has this id
+    ├── SelfCheckError              an index that does not find its own vectors; it is not published
     └── SnapshotError               what lies on disk
         ├── SnapshotMissingError    nothing was published yet, or no snapshot has this id
         ├── SnapshotDamagedError    vectors, entries or manifest are not what was published
@@ -22,6 +26,22 @@ class VectorsError(DictionaryError):
 
 class EncoderMismatchError(DictionaryError):
     """Vectors of different encoders never mix."""
+
+
+class IndexDeviceError(DictionaryError):
+    """The device that the index was asked to live on can't be had."""
+
+
+class SignUnknownError(DictionaryError):
+    """There is no such sign."""
+
+
+class EntryUnknownError(DictionaryError):
+    """There is no such entry."""
+
+
+class SelfCheckError(DictionaryError):
+    """Vectors do not find themselves."""
 
 
 class SnapshotError(DictionaryError):

@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 
 from index.errors import VectorsError
-from index.protocol import Floats, Ints, checked_queries, unit_rows
+from index.protocol import Flags, Floats, Ints, checked_queries, num_found, unit_rows
 
 BACKEND = "faiss-flat-fp16"
 
@@ -31,12 +31,15 @@ class FaissIndex:
         """Numbers per vector."""
         return int(self._flat.d)
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`."""
         rows = checked_queries(queries, k, self.dim)
+        num = num_found(k, self.num_vectors, allowed)
+        if num == 0:
+            return np.zeros((len(rows), 0), np.float32), np.zeros((len(rows), 0), np.int64)
         # OpenMP keeps this number per calling thread. Waking a team for one query costs more than the query.
         faiss.omp_set_num_threads(1 if len(rows) == 1 else os.cpu_count() or 1)
-        scores, found = self._flat.search(rows, min(k, self.num_vectors))
+        scores, found = self._flat.search(rows, num, params=_only(allowed))
         return scores, found.astype(np.int64, copy=False)
 
     def write(self, path: Path) -> None:
@@ -49,6 +52,15 @@ class FaissIndex:
             faiss.write_index(self._flat, str(path))
         except RuntimeError as error:
             raise OSError(f"{path}: {error}") from error
+
+
+def _only(allowed: Flags | None) -> faiss.SearchParameters | None:
+    """The wish to look at some vectors only, as FAISS takes it."""
+    if allowed is None:
+        return None
+    bits = np.packbits(allowed, bitorder="little")
+    # The stubs know the C++ signatures, not the ones that FAISS gives its Python classes.
+    return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg, arg-type]
 
 
 def build(vectors: Floats) -> FaissIndex:

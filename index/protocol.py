@@ -9,6 +9,7 @@ from index.errors import VectorsError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 UNIT_TOLERANCE = 1e-3
 
@@ -26,18 +27,20 @@ class VectorIndex(Protocol):
         """Numbers per vector."""
         ...
 
-    def search(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
         """Find the nearest vectors of each query.
 
         Args:
             queries: [Q, D] float32, unit rows.
             k: how many per query, >= 1; at most all vectors are given.
+            allowed: [N] which vectors are looked at; None for all.
 
         Returns:
-            Scores [Q, min(k, N)] float32, cosine, highest first, and the rows [Q, min(k, N)] int64 they belong to.
+            Scores [Q, n] float32, cosine, highest first, and the rows [Q, n] int64 they belong to; n is k, or the
+            number of vectors that are looked at where those are fewer.
 
         Raises:
-            VectorsError: the queries are not [Q, D] of this index, or k < 1.
+            VectorsError: the queries are not [Q, D] of this index, k < 1, or `allowed` has another size.
         """
         ...
 
@@ -59,6 +62,19 @@ def unit_rows(vectors: Floats) -> Floats:
     if len(wrong):
         raise VectorsError(f"vector {wrong[0]} has length {lengths[wrong[0]]}; every vector must have length 1")
     return rows
+
+
+def num_found(k: int, num_vectors: int, allowed: Flags | None) -> int:
+    """How many rows a search gives per query.
+
+    Raises:
+        VectorsError: `allowed` is not [num_vectors].
+    """
+    if allowed is None:
+        return min(k, num_vectors)
+    if allowed.shape != (num_vectors,):
+        raise VectorsError(f"allowed is {list(allowed.shape)}; it must have one flag for each of {num_vectors} vectors")
+    return min(k, int(allowed.sum()))
 
 
 def checked_queries(queries: Floats, k: int, dim: int) -> Floats:

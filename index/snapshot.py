@@ -20,15 +20,18 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from index import faiss_index
-from index.dictionary import Dictionary, Entry
+from index.dictionary import Dictionary
+from index.entries import Entry
 from index.errors import SnapshotDamagedError, SnapshotError, SnapshotMissingError, SnapshotWriteError, VectorsError
+from index.faiss_index import FaissIndex
+from index.gpu_index import GpuIndex
 from index.protocol import Floats, VectorIndex, unit_rows
 
 SCHEMA = 1
@@ -40,6 +43,10 @@ INDEX = "index.faiss"
 STAGING_PREFIX = ".staging-"
 TRASH_PREFIX = ".trash-"
 SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
+
+FIELDS = [(each.name, each.default) for each in fields(Entry)]
+
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,18 @@ class Manifest:
     sha256: Mapping[str, str]
     """Per file, in hex."""
     report: Mapping[str, Any] = field(default_factory=dict)
-    """What the maker wants to be known: settings, skipped videos."""
+    """What the maker wants to be known: settings, skipped videos, what was found out about the vectors."""
     schema: int = SCHEMA
 
 
 def publish(
-    folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str, report: Mapping[str, Any] | None = None
+    folder: Path,
+    vectors: Floats,
+    entries: Sequence[Entry],
+    *,
+    encoder_id: str,
+    report: Mapping[str, Any] | None = None,
+    built: FaissIndex | None = None,
 ) -> Manifest:
     """Write a snapshot and make it the current one.
 
@@ -71,6 +84,7 @@ def publish(
         entries: N of them; entry i belongs to vector i.
         encoder_id: the encoder that the vectors come from.
         report: JSON-ready data for the manifest.
+        built: the index of these vectors, where it was built already.
 
     Raises:
         VectorsError: vectors or entries can't be indexed.
@@ -82,26 +96,35 @@ def publish(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _only_writer(folder):
-            return _publish(folder, draft, rows, entries)
+            return _publish(folder, draft, rows, entries, built or faiss_index.build(rows))
     except OSError as error:
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
 
-def load(folder: Path, snapshot_id: str | None = None) -> Dictionary:
+def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu") -> Dictionary:
     """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
 
+    Args:
+        folder: the snapshots folder.
+        snapshot_id: which; None for the current one.
+        device: where its vectors are searched. What is asked for is obtained, or refused.
+
     Raises:
+        IndexDeviceError: the device can't be had.
         SnapshotMissingError: nothing was published here, or not this id.
         SnapshotDamagedError: vectors, entries or manifest are not what was published.
     """
-    snapshot = folder / (snapshot_id or current_id(folder))
+    snapshot_id = current_id(folder) if snapshot_id is None else snapshot_id
+    if not SNAPSHOT_ID.fullmatch(snapshot_id):
+        raise SnapshotMissingError(f"{snapshot_id[:40]!r} is no snapshot; an id has 12 hex digits")
+    snapshot = folder / snapshot_id
     manifest = read_manifest(snapshot)
     for name in (VECTORS, ENTRIES):
         if reason := _difference(snapshot, manifest, name):
             raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
     vectors = _read_vectors(snapshot / VECTORS)
     entries = _read_entries(snapshot / ENTRIES)
-    vector_index, notes = _derived_index(snapshot, manifest, vectors)
+    vector_index, notes = _on_gpu(vectors) if device == "cuda" else _derived_index(snapshot, manifest, vectors)
     return Dictionary(
         snapshot_id=manifest.snapshot_id,
         encoder_id=manifest.encoder_id,
@@ -111,6 +134,34 @@ def load(folder: Path, snapshot_id: str | None = None) -> Dictionary:
         vector_index=vector_index,
         notes=notes,
     )
+
+
+def activate(folder: Path, snapshot_id: str, *, encoder_id: str, device: Device = "cpu") -> Dictionary:
+    """Make a snapshot that is on disk the current one, once it has proved whole; the one before stays.
+
+    Args:
+        folder: the snapshots folder.
+        snapshot_id: which.
+        encoder_id: the encoder in use, which must have made it.
+        device: see `load`.
+
+    Raises:
+        EncoderMismatchError: another encoder made it.
+        IndexDeviceError: the device can't be had.
+        SnapshotMissingError: there is no snapshot of this id.
+        SnapshotDamagedError: it is not what was published.
+        SnapshotWriteError: the disk did not take the change; what was current still is.
+    """
+    try:
+        with _only_writer(folder):
+            loaded = load(folder, snapshot_id, device=device)
+            loaded.require_encoder(encoder_id)
+            _point_current_at(folder, snapshot_id)
+    except FileNotFoundError as error:
+        raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
+    except OSError as error:
+        raise SnapshotWriteError(f"{folder / CURRENT} not replaced: {error}; what was current still is") from error
+    return loaded
 
 
 def current_id(folder: Path) -> str:
@@ -195,12 +246,12 @@ def _draft(rows: Floats, entries: Sequence[Entry], encoder_id: str, report: Mapp
     )
 
 
-def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry]) -> Manifest:
+def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry], built: FaissIndex) -> Manifest:
     """Write aside, rename, point CURRENT at it, remove what is older than the previous one."""
     staging = folder / f"{STAGING_PREFIX}{draft.snapshot_id}"
     staging.mkdir()
     try:
-        manifest = _write_files(staging, draft, rows, entries)
+        manifest = _write_files(staging, draft, rows, entries, built)
         staging.rename(folder / manifest.snapshot_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -212,13 +263,13 @@ def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entr
     return manifest
 
 
-def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry]) -> Manifest:
+def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry], built: FaissIndex) -> Manifest:
     """Write all files of a snapshot and bring them to the disk; the manifest comes last."""
     with (staging / VECTORS).open("wb") as file:
         np.save(file, rows)
     with (staging / ENTRIES).open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
-    faiss_index.build(rows).write(staging / INDEX)
+        lines.writelines(_line(entry) for entry in entries)
+    built.write(staging / INDEX)
     manifest = replace(draft, sha256={name: _sha256(staging / name) for name in (VECTORS, ENTRIES, INDEX)})
     (staging / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in staging.iterdir():
@@ -292,9 +343,20 @@ def _read_vectors(path: Path) -> Floats:
 
 def _read_entries(path: Path) -> list[Entry]:
     """The entries, in the order of the vectors."""
-    with path.open(encoding="utf-8", newline="\n") as lines:  # a gloss may hold what else counts as a line's end
-        fields = [json.loads(line) for line in lines]
-    return [Entry(**{**entry, "tags": tuple(entry["tags"])}) for entry in fields]
+    # Lines hold no raw line break, so all of them make one JSON array: much faster than one call for each.
+    lines = path.read_bytes().decode().removesuffix("\n").replace("\n", ",")
+    return [Entry(**{**each, "tags": tuple(each.get("tags", ()))}) for each in json.loads(f"[{lines}]")]
+
+
+def _line(entry: Entry) -> str:
+    """An entry as JSON, without what is as usual."""
+    told = {name: value for name, default in FIELDS if (value := getattr(entry, name)) != default}
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _on_gpu(vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
+    """The index on a GPU, which is always made from the vectors."""
+    return GpuIndex(vectors), ()
 
 
 def _derived_index(snapshot: Path, manifest: Manifest, vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:

@@ -22,7 +22,8 @@ import typer
 
 from model.checkpoint import read_checkpoint, untrained
 from model.config import PRESETS, EncoderConfig
-from model.embed import STILL, Embedder
+from model.cut import STILL
+from model.embed import Embedder
 from model.encoder import Floats, Frames
 from model.export import export
 from model.pooling import pool

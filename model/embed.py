@@ -4,31 +4,23 @@ Command: `python -m model.embed VIDEO...`.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from model.encoder import Encoder, Flags, Floats, Ints
+from model.cut import CUT_VERSION, DEFAULT_LIMITS, STILL, Cutting, MovingWindow, Seen, open_windows
+from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints
 from model.errors import ModelError
-from model.motion import moving_units, window_motion
+from model.motion import moving_units
 from model.pooling import pool
 from model.runtime import BATCH_SIZES, DEFAULT_ENCODER, OnnxEncoder
-from model.video import VideoFacts, VideoLimits, VideoSource, open_frames
-from model.windows import Window, slide, window_starts
-
-DEFAULT_LIMITS = VideoLimits()
-
-STILL = 3.0
-"""Windows whose most restless block varies by less, grey levels, are not encoded: docs/decisions/motion-gate.md."""
+from model.video import VideoFacts, VideoLimits, VideoSource
 
 UNTRAINED = "the encoder is untrained: the order of the hits means little"
-
-MovingWindow = tuple[Window, float]
-"""A window and its motion in grey levels."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,11 @@ class ClipEmbedding:
 
 
 class Embedder:
-    """Embeds clips with one encoder. Safe to share between threads."""
+    """Embeds clips with one encoder. Safe to share between threads.
+
+    `embed` does everything. Its steps can also be taken apart, to encode windows of several clips together: cut a video
+    (`model.cut`), `encode` batches of windows, then `clip_embedding`.
+    """
 
     def __init__(
         self,
@@ -74,10 +70,15 @@ class Embedder:
         if not 0 < kept_share <= 1:
             raise ValueError(f"kept_share is {kept_share}; allowed is above 0 up to 1")
         self.encoder = encoder
-        self.stride_frames = stride_frames or encoder.info.stride_frames
-        self.still = still
+        self.cutting = Cutting.of(encoder.info, stride_frames=stride_frames, still=still)
         self.num_kept = max(1, round(kept_share * encoder.info.config.num_units))
         self.limits = limits
+
+    @property
+    def settings(self) -> str:
+        """Everything besides video and encoder that decides what `encode` gives, as a key for what is kept of it."""
+        cutting = self.cutting
+        return f"cut={CUT_VERSION} stride={cutting.stride_frames} still={cutting.still:g} units={self.num_kept}"
 
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
         """Embed one clip.
@@ -85,94 +86,110 @@ class Embedder:
         Raises:
             VideoError: the video can't be used, and why.
         """
-        info = self.encoder.info
-        config = info.config
-        with open_frames(
-            source, fps=info.fps, size=config.image_size, limits=self.limits, start_s=start_s, end_s=end_s
-        ) as frames:
-            windows = moving(slide(frames, config.num_frames, self.stride_frames), self.still)
-            parts = [self._encode(batch) for batch in batches(windows, BATCH_SIZES[0])]
-        part = _joined(parts)
-        starts = window_starts(frames.facts.num_frames, config.num_frames, self.stride_frames)
-        rows = np.searchsorted(starts, part.starts)
-        embeddings = np.zeros((len(starts), config.dim), np.float32)
-        activity = np.zeros((len(starts), 2), np.float32)
-        encoded = np.zeros(len(starts), np.bool_)
-        embeddings[rows], activity[rows], encoded[rows] = part.embedding, part.activity, True
-        return ClipEmbedding(
-            vector=pool(part.embedding, part.activity),
-            embeddings=embeddings,
-            activity=activity,
-            encoded=encoded,
-            start_s=np.asarray(start_s + starts / info.fps, np.float32),
-            facts=frames.facts,
-            warnings=(*frames.warnings, *self._warnings(frames.facts, part)),
-        )
+        with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
+            encoded = joined([self.encode(batch) for batch in batches(windows, BATCH_SIZES[0])])
+        return clip_embedding(encoded, windows.seen, self.cutting, self.encoder.info)
 
-    def _encode(self, batch: list[MovingWindow]) -> "_Part":
+    def embed_both(
+        self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None
+    ) -> tuple[ClipEmbedding, ClipEmbedding]:
+        """Embed one clip as filmed and mirrored, decoding it once.
+
+        Raises:
+            VideoError: the video can't be used, and why.
+        """
+        filmed, flipped = [], []
+        with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
+            for batch in batches(windows, BATCH_SIZES[0]):
+                filmed.append(self.encode(batch))
+                flipped.append(self.encode([mirrored(window) for window in batch]))
+        as_filmed, as_mirrored = (
+            clip_embedding(joined(parts), windows.seen, self.cutting, self.encoder.info) for parts in (filmed, flipped)
+        )
+        return as_filmed, as_mirrored
+
+    def encode(self, batch: Sequence[MovingWindow]) -> "EncodedWindows":
+        """Encode windows, of one clip or of several."""
         frames = np.stack([window.frames for window, _ in batch])
         config = self.encoder.info.config
         visible = None
         if self.num_kept < config.num_units:
             visible = np.stack([moving_units(window.frames, config, self.num_kept) for window, _ in batch])
-        encoding = self.encoder.encode(frames, visible)
-        return _Part(
+        return EncodedWindows(
             np.array([window.start_frame for window, _ in batch]),
             np.array([motion for _, motion in batch]),
-            encoding.embedding,
-            encoding.activity,
+            self.encoder.encode(frames, visible),
         )
-
-    def _warnings(self, facts: VideoFacts, part: "_Part") -> Iterator[str]:
-        info = self.encoder.info
-        if facts.num_frames < info.config.num_frames:
-            yield (
-                f"the clip has {facts.num_frames} frames at {info.fps:g} per second, a window {info.config.num_frames}:"
-                " its last frame was repeated"
-            )
-        if part.motion.max() < self.still:
-            yield "nothing moves in this clip; is a signer in the picture?"
-        if not info.trained:
-            yield UNTRAINED
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Some windows that were encoded: start frames, motion, and what the encoder gave."""
+class EncodedWindows:
+    """The windows of a clip that were encoded: start frames, motion in grey levels, and what the encoder gave."""
 
-    starts: Ints
+    start_frames: Ints
     motion: Floats
-    embedding: Floats
-    activity: Floats
+    encoding: Encoding
+
+    def rows(self, start: int, end: int) -> "EncodedWindows":
+        """Some of them."""
+        encoding = Encoding(self.encoding.embedding[start:end], self.encoding.activity[start:end])
+        return EncodedWindows(self.start_frames[start:end], self.motion[start:end], encoding)
 
 
-def _joined(parts: list[_Part]) -> _Part:
+def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
     """All windows of several parts, in order."""
-    return _Part(
-        np.concatenate([part.starts for part in parts]),
+    return EncodedWindows(
+        np.concatenate([part.start_frames for part in parts]),
         np.concatenate([part.motion for part in parts]),
-        np.concatenate([part.embedding for part in parts]),
-        np.concatenate([part.activity for part in parts]),
+        Encoding(
+            np.concatenate([part.encoding.embedding for part in parts]),
+            np.concatenate([part.encoding.activity for part in parts]),
+        ),
     )
 
 
-def moving(windows: Iterable[Window], still: float) -> Iterator[MovingWindow]:
-    """The windows in which something moves, with how much; where nothing does anywhere, the least still one.
+def mirrored(moving_window: MovingWindow) -> MovingWindow:
+    """The same window as a mirror shows it; its motion is the same."""
+    window, motion = moving_window
+    return replace(window, frames=window.frames[:, :, ::-1]), motion
+
+
+def clip_embedding(windows: EncodedWindows, seen: Seen, cutting: Cutting, info: EncoderInfo) -> ClipEmbedding:
+    """Pool the windows of a clip, wherever they were cut and encoded.
 
     Args:
-        windows: of one clip, in order.
-        still: grey levels; windows with less motion are left out.
+        windows: those in which something moves; at least one.
+        seen: what was learnt of the clip while it was cut.
+        cutting: how it was cut.
+        info: of the encoder.
     """
-    passed, best = False, None
-    for window in windows:
-        motion = window_motion(window.frames)
-        if motion >= still:
-            passed = True
-            yield window, motion
-        elif not passed and (best is None or motion > best[1]):
-            best = (window, motion)
-    if not passed and best is not None:
-        yield best
+    starts = seen.starts(cutting)
+    rows = np.searchsorted(starts, windows.start_frames)
+    embeddings = np.zeros((len(starts), info.config.dim), np.float32)
+    activity = np.zeros((len(starts), 2), np.float32)
+    encoded = np.zeros(len(starts), np.bool_)
+    embeddings[rows], activity[rows], encoded[rows] = windows.encoding.embedding, windows.encoding.activity, True
+    return ClipEmbedding(
+        vector=pool(windows.encoding.embedding, windows.encoding.activity),
+        embeddings=embeddings,
+        activity=activity,
+        encoded=encoded,
+        start_s=seen.window_start_s(cutting),
+        facts=seen.facts,
+        warnings=(*seen.warnings, *_warnings(windows, seen.facts, cutting, info)),
+    )
+
+
+def _warnings(windows: EncodedWindows, facts: VideoFacts, cutting: Cutting, info: EncoderInfo) -> Iterator[str]:
+    if facts.num_frames < cutting.num_frames:
+        yield (
+            f"the clip has {facts.num_frames} frames at {info.fps:g} per second, a window {cutting.num_frames}:"
+            " its last frame was repeated"
+        )
+    if windows.motion.max() < cutting.still:
+        yield "nothing moves in this clip; is a signer in the picture?"
+    if not info.trained:
+        yield UNTRAINED
 
 
 def batches(windows: Iterable[MovingWindow], size: int) -> Iterator[list[MovingWindow]]:

@@ -26,8 +26,10 @@ paper's 22 and 41, the latter with the twist of the wrist). A bone's frame is it
     F_bone = F_parent Q_bone R_y(twist) R_x(bend) R_z(sway),      the bone lies along the y axis of F_bone,
 
 where Q_bone is how the bone stands in the stance: upright, arms hanging, palms at the thighs, fingers straight. `bend`
-carries an arm forward, a finger towards its palm; `sway` carries an arm outward, a finger towards the thumb's side. Both
-hands and arms count alike: a mirrored pose has left and right angles exchanged (`mirror_angles`).
+carries an arm forward, a finger towards its palm; `sway` carries an arm outward, a finger towards the thumb's side.
+Both hands and arms count alike: a mirrored pose has left and right angles exchanged (`mirror_angles`).
+The twist turns the line of the knuckles, index to little finger, into the plane that the forearm and the hand's x axis
+span; so of a hand's 41 angles 40 are free, and `inverse` gives the set that obeys this.
 The second rotation has its poles where anatomy never or seldom goes (a finger lying across its own knuckle line, a
 forearm stretched outward from a hanging arm), so that angles stay continuous while somebody signs.
 
@@ -35,15 +37,14 @@ Everything works on any leading axes, and what is unknown (NaN) stays unknown wi
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Ints
 
-Reals = NDArray[np.floating[Any]]
-"""Numbers of whichever precision came in."""
+Reals = NDArray[np.float64]
+"""Kinematics is done in double precision."""
 
 NUM_KEYPOINTS = 61
 R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST, R_HIP, L_HIP = range(8)
@@ -85,8 +86,9 @@ _LEFTWARD = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 _FORWARD = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 _HANGING = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))
 # The pole of the forearm's angles lies 35 degrees in front of straight outward, and behind straight inward.
-_FOREARM_L = ((-0.819152, 0.0, -0.573576), (0.0, -1.0, 0.0), (-0.573576, 0.0, 0.819152))
-_FOREARM_R = ((-0.819152, 0.0, 0.573576), (0.0, -1.0, 0.0), (0.573576, 0.0, 0.819152))
+_C, _S = float(np.cos(np.deg2rad(35.0))), float(np.sin(np.deg2rad(35.0)))
+_FOREARM_L = ((-_C, 0.0, -_S), (0.0, -1.0, 0.0), (-_S, 0.0, _C))
+_FOREARM_R = ((-_C, 0.0, _S), (0.0, -1.0, 0.0), (_S, 0.0, _C))
 _HAND_L = ((0.0, 0.0, -1.0), (0.0, -1.0, 0.0), (-1.0, 0.0, 0.0))
 _HAND_R = ((0.0, 0.0, 1.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -296,7 +298,8 @@ def mirror_points(points: Reals) -> Reals:
     Args:
         points: [..., 61, 3].
     """
-    return points[..., MIRROR, :] * np.array([-1.0, 1.0, 1.0])
+    mirrored: Reals = points[..., MIRROR, :] * np.array([-1.0, 1.0, 1.0])
+    return mirrored
 
 
 def mirror_angles(angles: Angles) -> Angles:
@@ -333,8 +336,8 @@ def standing() -> Angles:
 def limit_excess(angles: Angles) -> Angles:
     """By how much each angle is beyond what joints allow: 0 within the limits, else radians, signed.
 
-    The limits are those of the clinical literature on active range of motion (American Academy of Orthopaedic Surgeons),
-    widened by ten degrees for the spread among people and for fingers pressed against something.
+    The limits are those of the clinical literature on active range of motion (American Academy of Orthopaedic
+    Surgeons), widened by ten degrees for the spread among people and for fingers pressed against something.
     """
 
     def excess(values: Reals, limits: Reals) -> Reals:
@@ -352,7 +355,7 @@ def elbow_angle(points: Reals, side: str) -> Reals:
     return angle
 
 
-# --------------------------------------------------------------------------------------------- inverse kinematics of arms
+# ----------------------------------------------------------------------------------------- inverse kinematics of arms
 
 
 def bend_arm(
@@ -401,7 +404,8 @@ def natural_swivel(shoulder: Reals, target: Reals, arm_length: Reals | float) ->
     reach = (target - shoulder) / np.asarray(arm_length)[..., None]
     height = np.clip(reach[..., 1], -1.0, 1.0)
     across = np.clip(-reach[..., 0], 0.0, 1.0)
-    return np.deg2rad(18.0 + 22.0 * np.clip(height + 0.4, 0.0, 1.0) + 30.0 * across)
+    swivel: Reals = np.deg2rad(18.0 + 22.0 * np.clip(height + 0.4, 0.0, 1.0) + 30.0 * across)
+    return swivel
 
 
 def _opposite_side(a: Reals | float, b: Reals | float, angle: float) -> Reals:
@@ -510,7 +514,8 @@ def _measure_twist(points: Reals, base: Reals, side: str) -> Reals:
     knuckles = unit(little) - unit(index)
     across = np.einsum("...ba,...b->...a", base, knuckles)
     sign = 1.0 if side == "left" else -1.0
-    return np.arctan2(-across[..., 2], across[..., 0] * sign)
+    twist: Reals = np.arctan2(-across[..., 2], across[..., 0] * sign)
+    return twist
 
 
 def _pack(angles: Reals, left_twist: Reals, right_twist: Reals) -> Angles:
@@ -559,13 +564,13 @@ def _degrees(rows: list[tuple[float, float]]) -> Reals:
 def _hand_limits() -> Reals:
     palm = [(-90.0, 100.0), (-60.0, 60.0)]
     thumb = [(-80.0, 100.0), (-75.0, 90.0)] + 3 * [(-90.0, 100.0), (-60.0, 60.0)]
-    finger = [*palm, (-45.0, 105.0), (-40.0, 40.0), (-15.0, 125.0), (-20.0, 20.0), (-25.0, 100.0), (-20.0, 20.0)]
+    finger = [*palm, (-45.0, 105.0), (-45.0, 45.0), (-25.0, 125.0), (-40.0, 40.0), (-30.0, 100.0), (-40.0, 40.0)]
     return _degrees([*thumb, *finger, *finger, *finger, *finger, (-135.0, 135.0)])
 
 
 def _body_limits() -> Reals:
     trunk = [(-45.0, 45.0), (-45.0, 45.0)]
-    arm = [(-70.0, 190.0), (-70.0, 95.0), (-25.0, 180.0), (-89.0, 89.0)]
+    arm = [(-70.0, 190.0), (-70.0, 90.0), (-25.0, 180.0), (-89.0, 89.0)]
     return _degrees([*(3 * trunk), (-60.0, 60.0), (-50.0, 50.0), *(3 * [(-80.0, 80.0), (-60.0, 60.0)]), *arm, *arm])
 
 

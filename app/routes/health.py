@@ -1,10 +1,12 @@
 """Alive, ready, and what runs here."""
 
 from fastapi import APIRouter
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.responses import Response
 
 from app import VERSION
 from app.errors import DictionaryEmptyError
-from app.routes.dependencies import ServicesOfApp
+from app.routes.dependencies import MetricsOfApp, SearchesOfApp, ServicesOfApp
 from app.schemas import (
     PROBLEM_ANSWERS,
     DictionaryAnswer,
@@ -27,10 +29,18 @@ async def healthz() -> HealthAnswer:
 
 
 @router.get("/readyz")
-async def readyz(services: ServicesOfApp) -> HealthAnswer:
-    """The encoder is warm and a dictionary is loaded; 503 and what is missing otherwise."""
-    services.require_ready()
+async def readyz(services: ServicesOfApp, searches: SearchesOfApp) -> HealthAnswer:
+    """The encoder is warm, a dictionary is loaded and decoders run; 503 and what is missing otherwise."""
+    services.require_ready(decoders=searches.decoders_state)
     return HealthAnswer(status="ready")
+
+
+@router.get(
+    "/metrics", response_class=Response, responses={200: {"description": "Metrics", "content": {"text/plain": {}}}}
+)
+async def prometheus(metrics: MetricsOfApp) -> Response:
+    """What Prometheus scrapes."""
+    return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/info")

@@ -1,23 +1,34 @@
-"""Rebuild the dictionary in the background. For admins."""
+"""Rebuild the dictionary in the background, and go back to another version of it. For admins."""
 
-from typing import Annotated, Literal
+from collections.abc import AsyncIterable
+from typing import Annotated
 
+from anyio import sleep, to_thread
 from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.auth import require_admin
+from app.jobs import Job
+from app.reindex import Mode
 from app.routes.dependencies import ServicesOfApp
-from app.schemas import PROBLEM_ANSWERS, JobAnswer
+from app.schemas import PROBLEM_ANSWERS, JobAnswer, SnapshotAnswer, SnapshotsAnswer
+from app.services import Services
+from index import snapshot
+from index.errors import SnapshotError
 
 router = APIRouter(tags=["admin"], responses=PROBLEM_ANSWERS, dependencies=[Depends(require_admin)])
 
-Mode = Annotated[Literal["full"], Query(description="`full` embeds every video anew.")]
+AskedMode = Annotated[Mode, Query(description="`missing` embeds what is new or changed, `full` everything.")]
+
+EVENT_EVERY_S = 0.25
+"""How often a job is looked at for news."""
 
 
 @router.post("/reindex", status_code=status.HTTP_202_ACCEPTED, include_in_schema=False)
 @router.post("/v1/reindex", status_code=status.HTTP_202_ACCEPTED)
-async def reindex(services: ServicesOfApp, response: Response, mode: Mode = "full") -> JobAnswer:
-    """Index SIGNDEX_DICTIONARY again and swap. Searches go on with the dictionary they started with."""
-    job = services.start_reindex()
+async def reindex(services: ServicesOfApp, response: Response, mode: AskedMode = Mode.MISSING) -> JobAnswer:
+    """Index the dictionary folder again and swap. Searches go on with the dictionary they started with."""
+    job = services.start_reindex(mode)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return JobAnswer.of(job)
 
@@ -32,3 +43,48 @@ async def get_job(services: ServicesOfApp, job_id: str) -> JobAnswer:
 async def cancel_job(services: ServicesOfApp, job_id: str) -> JobAnswer:
     """Ask a job to stop after the video it is at; what is published stays."""
     return JobAnswer.of(services.jobs.cancel(job_id))
+
+
+async def known_job(services: ServicesOfApp, job_id: str) -> Job:
+    """The job of a path; looked up before an answer begins, so that an unknown one is a problem like any other."""
+    return services.jobs.get(job_id)
+
+
+@router.get("/v1/jobs/{job_id}/events", response_class=EventSourceResponse)
+async def job_events(
+    services: ServicesOfApp, job: Annotated[Job, Depends(known_job)]
+) -> AsyncIterable[ServerSentEvent]:
+    """The job as server-sent events: once now, then whenever it changes, until it is over."""
+    told = None
+    while True:
+        now = services.jobs.get(job.id)
+        if now != told:
+            yield ServerSentEvent(data=JobAnswer.of(now), event="job")
+            told = now
+        if now.is_over:
+            return
+        await sleep(EVENT_EVERY_S)
+
+
+@router.get("/v1/snapshots")
+async def list_snapshots(services: ServicesOfApp) -> SnapshotsAnswer:
+    """The versions of the dictionary on disk, newest first."""
+    return await to_thread.run_sync(_snapshots, services)
+
+
+@router.post("/v1/snapshots/{snapshot_id}/activate")
+async def activate(services: ServicesOfApp, snapshot_id: str) -> SnapshotAnswer:
+    """Go back, or forth, to another version. Searches that run end with the one they started with."""
+    used = await to_thread.run_sync(services.activate, snapshot_id)
+    manifest = snapshot.read_manifest(services.settings.snapshots / used.snapshot_id)
+    return SnapshotAnswer.of(manifest, used.snapshot_id)
+
+
+def _snapshots(services: Services) -> SnapshotsAnswer:
+    folder = services.settings.snapshots
+    found = snapshot.manifests(folder)
+    try:
+        current = snapshot.current_id(folder)
+    except SnapshotError:  # nothing is published, or CURRENT is damaged: then none of them is current
+        current = None
+    return SnapshotsAnswer(snapshots=[SnapshotAnswer.of(manifest, current) for manifest in found])

@@ -216,6 +216,8 @@ class VideoReader:
         for packet in self._packets():
             try:
                 pictures = self._stream.decode(packet)
+            except MemoryError:  # also FFmpeg's own: no fault of the packet
+                raise
             except av.FFmpegError:
                 self.num_bad_packets += 1
                 damage.lose(_seconds(packet) if packet else None)

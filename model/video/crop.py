@@ -23,9 +23,9 @@ KEPT_SHARE = 0.98
 def crop_offset(frames: Sequence[Frames], size: int) -> int:
     """Where along the long axis the square crop begins.
 
-    Of the crops that keep (nearly) the most movement clear of their edges it is the one nearest to the middle of the
-    picture. People film themselves there, and a crop centred on the movement would sit beside the body of whoever signs
-    with one hand.
+    Of the crops that keep (nearly) the most movement clear of their edges it is the one nearest to where people film
+    themselves: the middle of a landscape picture, the upper part of a portrait one, since the head is above the hands.
+    A crop centred on the movement would sit beside the body of whoever signs with one hand, or cut the head off.
 
     Args:
         frames: of one shape, [rows, columns, 3] uint8, the shorter side `size`.
@@ -34,12 +34,13 @@ def crop_offset(frames: Sequence[Frames], size: int) -> int:
     Returns:
         First row (portrait) or column (landscape) of the crop.
     """
-    middle = (max(frames[0].shape[:2]) - size) // 2
+    height, width = frames[0].shape[:2]
+    usual = (height - size) // 4 if height > width else (width - size) // 2
     margin = round(EDGE_SHARE * size)
     cumulated = np.concatenate([[0], np.cumsum(movement(frames))])
     kept = cumulated[size - margin : len(cumulated) - margin] - cumulated[margin : len(cumulated) - size + margin]
     good = np.flatnonzero(kept >= KEPT_SHARE * kept.max())
-    nearest: np.int64 = good[np.abs(good - middle).argmin()]
+    nearest: np.int64 = good[np.abs(good - usual).argmin()]
     return int(nearest)
 
 

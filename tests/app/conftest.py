@@ -9,7 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from app.client import Client
 from app.main import create_app
 from app.services import open_services
 from app.settings import Settings
@@ -39,7 +41,7 @@ def dictionary_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def settings(tmp_path, dictionary_folder) -> Settings:
-    return Settings(data=tmp_path / "data", dictionary=dictionary_folder, admin_key=KEY)
+    return Settings(data=tmp_path / "data", dictionary=dictionary_folder, admin_key=KEY, decoders=1)
 
 
 @pytest.fixture
@@ -54,10 +56,15 @@ class Served:
     client: httpx.Client
     encoder: FakeEncoder
     services: object
+    app: FastAPI
 
     def post(self, path, **fields):
         with path.open("rb") as video:
             return self.client.post("/search", files={"video": video}, data=fields)
+
+    @property
+    def signdex(self):
+        return Client(str(self.client.base_url), admin_key=KEY, http=self.client)
 
     def as_admin(self, method, path):
         return self.client.request(method, path, headers={"Authorization": f"Bearer {KEY}"})
@@ -81,7 +88,7 @@ def start(settings, encoder) -> Iterator[Callable[..., Served]]:
             if filled:
                 services.rebuild(SilentProgress())
             app = create_app(services.settings, services)
-            return Served(stack.enter_context(running(app)), encoder, services)
+            return Served(stack.enter_context(running(app)), encoder, services, app)
 
         yield start
 
@@ -92,8 +99,9 @@ def session_service(tmp_path_factory, dictionary_folder) -> Iterator[Served]:
     data = tmp_path_factory.mktemp("data")
     services = open_services(Settings(data=data, dictionary=dictionary_folder, admin_key=KEY), encoder)
     services.rebuild(SilentProgress())
-    with running(create_app(services.settings, services)) as client:
-        yield Served(client, encoder, services)
+    app = create_app(services.settings, services)
+    with running(app) as client:
+        yield Served(client, encoder, services, app)
 
 
 @pytest.fixture

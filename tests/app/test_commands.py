@@ -98,7 +98,7 @@ def test_an_interrupted_build_keeps_the_old_snapshot(run, encoders, dictionary_f
     run("index", "build", dictionary_folder)
     before = snapshot.current_id(tmp_path / "data/snapshots")
     encoders.error = KeyboardInterrupt()
-    code, _, _ = run("index", "build", dictionary_folder)
+    code, _, _ = run("index", "build", dictionary_folder, "--mode", "full")
     assert code != 0
     assert snapshot.current_id(tmp_path / "data/snapshots") == before
     assert len(snapshot.manifests(tmp_path / "data/snapshots")) == 1
@@ -112,6 +112,76 @@ def test_snapshots_are_listed_newest_first(run, dictionary_folder):
     assert [entry["current"] for entry in listed] == [True, False]
     assert listed[0]["created_at"] >= listed[1]["created_at"]
     assert "current" in run("index", "list")[1]
+
+
+def test_a_snapshot_can_be_activated_and_a_wrong_id_is_an_error_of_one_line(run, dictionary_folder, tmp_path):
+    for _ in range(2):
+        run("index", "build", dictionary_folder)
+    new, old = (listed["snapshot_id"] for listed in json.loads(run("index", "list", "--json")[1]))
+    code, out, _ = run("index", "activate", old, "--json")
+    assert (code, json.loads(out)["snapshot_id"]) == (0, old)
+    assert snapshot.current_id(tmp_path / "data/snapshots") == old
+    assert f"snapshot {new} is current: 5 videos of 5 signs" in run("index", "activate", new)[1]
+    code, _, err = run("index", "activate", "0" * 12)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert snapshot.current_id(tmp_path / "data/snapshots") == new
+
+
+def test_a_second_build_says_that_it_embedded_nothing(run, dictionary_folder):
+    assert "5 embedded, 0 from the cache" in run("index", "build", dictionary_folder)[1]
+    assert "0 embedded, 5 from the cache" in run("index", "build", dictionary_folder)[1]
+    card = json.loads(run("index", "build", dictionary_folder, "--mode", "full", "--json")[1])["report"]
+    assert card["cache"]["num_embedded"] == 5
+
+
+def test_lines_that_were_left_out_and_near_duplicates_are_told(run, dictionary_folder, tmp_path):
+    folder = shutil.copytree(dictionary_folder, tmp_path / "videos")
+    shutil.copy(folder / "APPLE.mp4", folder / "PEAR.mp4")
+    (folder / "entries.csv").write_text("gloss,video\nAPPLE,APPLE.mp4\nGONE,gone.mp4\nPEAR,PEAR.mp4\n")
+    code, out, _ = run("index", "build", folder)
+    assert code == 0
+    assert re.search(r"skipped gone\.mp4 \(line 3\): .*no such file", out)
+    assert "nearly the same: APPLE (APPLE.mp4) and PEAR (PEAR.mp4), 1.0000" in out
+
+
+def test_search_keeps_to_language_and_tag(run, dictionary_folder, tmp_path):
+    folder = shutil.copytree(dictionary_folder, tmp_path / "videos")
+    (folder / "entries.csv").write_text(
+        "gloss,video,language,tags\nAPPLE,APPLE.mp4,ase,food\nBREAD,BREAD.mp4,gsg,food\nCHAIR,CHAIR.mp4,gsg,\n"
+    )
+    run("index", "build", folder)
+
+    def found(*options):
+        return [
+            hit["sign"]["gloss"]
+            for hit in json.loads(run("search", folder / "CHAIR.mp4", "--json", *options)[1])["hits"]
+        ]
+
+    assert found()[0] == "CHAIR"
+    assert found("--language", "ase") == ["APPLE"]
+    assert set(found("--tag", "food")) == {"APPLE", "BREAD"}
+    assert found("--tag", "food", "--language", "gsg") == ["BREAD"]
+    assert found("--tag", "tool") == []
+
+
+def test_a_published_data_set_becomes_a_dictionary(run, dictionary_folder, tmp_path):
+    source = tmp_path / "citizen"
+    shutil.copytree(dictionary_folder, source / "videos")
+    (source / "splits").mkdir()
+    (source / "splits" / "train.csv").write_text(
+        "Participant ID,Video file,Gloss,ASL-LEX Code\nP1,APPLE.mp4,APPLE,A\nP1,GONE.mp4,GONE,B\n"
+    )
+    code, out, _ = run("import", "asl-citizen", source, source / "entries.csv")
+    assert code == 0
+    assert "skipped videos/GONE.mp4 (line 3)" in out
+    assert "1 videos of 1 signs, 1 left out" in out
+    assert json.loads(run("import", "asl-citizen", source, source / "entries.csv", "--json")[1])["num_entries"] == 1
+    run("index", "build", source)
+    hit = json.loads(run("search", source / "videos" / "APPLE.mp4", "--json")[1])["hits"][0]
+    assert (hit["sign"]["gloss"], hit["sign"]["language"], hit["entries"][0]["signer"]) == ("APPLE", "ase", "P1")
+    code, _, err = run("import", "wlasl", source, source / "entries.csv")
+    assert (code, "WLASL_v" in err) == (1, True)
+    assert run("import", "nothing", source, source / "entries.csv")[0] != 0
 
 
 def test_searching_an_empty_dictionary_names_the_command(run, dictionary_folder):
@@ -157,7 +227,7 @@ def test_evaluate_asks_a_running_service(run, served, dictionary_folder):
 def serve_once(monkeypatch, seen):
     """Instead of serving for ever: serve, and keep what a visitor sees."""
 
-    def run_app(app, *, host, port):
+    def run_app(app, *, host, port, log_config, timeout_graceful_shutdown):
         with running(app) as client:
             seen.update(host=host, port=port, info=client.get("/v1/info").json())
 

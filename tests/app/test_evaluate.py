@@ -32,17 +32,16 @@ def test_perfect_ranks_give_a_hundred_everywhere():
     assert (figures.dcg, figures.mrr, *figures.recall.values()) == (100,) * 6
 
 
-def test_median_and_p95_are_of_the_seconds():
+def test_the_percentiles_are_of_the_seconds():
     figures = summarise(queries(*[1] * 21), (), depth=1)
-    assert figures.median_s == pytest.approx(1.1)
-    assert figures.p95_s == pytest.approx(2.0)
+    assert figures.latency_s == pytest.approx({"p50": 1.1, "p90": 1.9, "p95": 2.0, "p99": 2.08, "max": 2.1})
 
 
 def test_a_refused_video_is_a_miss_and_an_unknown_gloss_counts_nowhere(tmp_path, progress):
     for name in ("A.mp4", "B.mp4", "C.mp4", "NEW.mp4"):
         (tmp_path / name).write_bytes(b"x")
     answers = {"A": Answer(("A", "B")), "B": Answer(("A", "B")), "C": Answer((), "broken")}
-    figures = evaluate(tmp_path, lambda path: answers[path.stem], frozenset("ABC"), 2, progress)
+    figures = evaluate(tmp_path, lambda clip: answers[clip.path.stem], frozenset("ABC"), 2, progress)
     assert [query.rank for query in figures.queries] == [1, 2, None]
     assert figures.recall[1] == pytest.approx(100 / 3)
     assert figures.queries[2].refusal == "broken"
@@ -52,7 +51,7 @@ def test_a_refused_video_is_a_miss_and_an_unknown_gloss_counts_nowhere(tmp_path,
 def test_a_folder_without_a_known_gloss_is_refused(tmp_path, progress):
     (tmp_path / "NEW.mp4").write_bytes(b"x")
     with pytest.raises(NothingUsableError, match="none of the 1 videos"):
-        evaluate(tmp_path, lambda path: Answer(()), frozenset("A"), 2, progress)
+        evaluate(tmp_path, lambda clip: Answer(()), frozenset("A"), 2, progress)
 
 
 def test_offline_and_over_http_the_ranks_are_the_same(served, dictionary_folder, tmp_path, progress):
@@ -74,3 +73,35 @@ def test_the_csv_has_a_row_per_query_worst_first(tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == ["", "3", "1"]
     assert rows[1]["gloss"] == "G0"
+
+
+def test_the_worst_signs_come_first_with_what_they_were_taken_for():
+    asked = [
+        Query("1", "HOUSE", 1, "HOUSE", 0.1, None),
+        Query("2", "HOUSE", 3, "ROOF", 0.1, None),
+        Query("3", "TREE", None, "BUSH", 0.1, None),
+        Query("4", "TREE", 9, "BUSH", 0.1, None),
+        Query("5", "TREE", 2, "HAND", 0.1, None),
+        Query("6", "DOG", 1, "DOG", 0.1, None),
+        Query("7", "CAT", None, None, 0.1, "broken"),
+    ]
+    worst = summarise(asked, (), depth=10).worst
+    assert [(sign.gloss, sign.ranks, sign.taken_for) for sign in worst] == [
+        ("CAT", (None,), ()),
+        ("TREE", (None, 9, 2), ("BUSH", "HAND")),
+        ("HOUSE", (1, 3), ("ROOF",)),
+    ]
+    assert worst[2].dcg == pytest.approx(100 * (1 + 1 / 2) / 2)
+
+
+def test_the_clips_of_an_entries_file_are_asked_by_their_stretch(served, tmp_path, progress):
+    write_clip(tmp_path / "long.mp4", 2, seconds=2.0)
+    (tmp_path / "entries.csv").write_text(
+        "id,gloss,video,start_s,end_s\n1,CHAIR,long.mp4,0.5,1.5\n2,CHAIR,long.mp4,,\n3,NEW,long.mp4,,\n"
+    )
+    known = frozenset(GLOSSES)
+    offline = evaluate(tmp_path, ask_offline(served.services, 5), known, 5, progress)
+    http = evaluate(tmp_path, ask_over_http(served.client), known, MAX_K, progress)
+    for figures in (offline, http):
+        assert [(query.video, query.rank) for query in figures.queries] == [("1", 1), ("2", 1)]
+        assert figures.unknown == ("3",)

@@ -113,3 +113,12 @@ def test_a_service_that_opens_its_own_parts_starts(settings, monkeypatch):
     monkeypatch.setattr(main, "open_services", lambda settings: open_services(settings, FakeEncoder()))
     with running(main.create_app(settings)) as client:
         assert client.get("/healthz").status_code == 200
+
+
+def test_decoders_that_do_not_start_are_told(start, monkeypatch):
+    monkeypatch.setattr("app.decoding.decoder.sys.executable", "/bin/false")
+    served = start(filled=True)
+    response = ready(served)
+    assert response.status_code == 503
+    assert "failed to start" in response.json()["checks"]["decoders"]
+    assert served.client.get("/v1/signs").status_code == 200

@@ -1,9 +1,13 @@
 """POST /reindex: in the background, one at a time, swapped whole."""
 
+import itertools
+import json
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from index import snapshot
@@ -55,12 +59,13 @@ def test_unusable_videos_are_skipped_with_reasons_and_stop_nothing(start, folder
 def test_a_clip_without_a_vector_is_skipped_and_stops_nothing(start):
     served = start()
     encode = served.encoder.encode
-    clips = []
+    blocks = np.random.default_rng(0).integers(0, 256, size=(8, 8, 3), dtype=np.uint8) - 127.5
+    pictures = np.stack([blocks.ravel(), blocks[:, ::-1].ravel()])  # of the first clip, as filmed and mirrored
 
     def zeros_for_the_first_clip(windows, visible=None):
         encoding = encode(windows, visible)
-        clips.append(windows)
-        return replace(encoding, embedding=encoding.embedding * (len(clips) > 1))
+        is_first = (encoding.embedding @ pictures.T / (pictures**2).sum(axis=1)).max(axis=1) > 0.7
+        return replace(encoding, embedding=encoding.embedding * ~is_first[:, None])
 
     served.encoder.encode = zeros_for_the_first_clip
     job = served.finished(served.as_admin("POST", "/reindex").json())
@@ -100,21 +105,21 @@ def test_a_job_tells_how_far_it_is(start):
     reached = threading.Event()
     calls = []
 
-    def one_clip_per_pace(windows, visible=None):
+    def hold_the_last_batch(windows, visible=None):
         calls.append(len(windows))
-        if len(calls) > 1:
+        if len(calls) == 4:  # 5 clips of 3 windows, 4 to a batch: at the last one some clips are complete, never all
             reached.set()
             assert paces.acquire(timeout=30)
         return encode(windows, visible)
 
-    served.encoder.encode = one_clip_per_pace
+    served.encoder.encode = hold_the_last_batch
     job = served.as_admin("POST", "/reindex").json()
     assert reached.wait(30)
     seen = served.as_admin("GET", f"/v1/jobs/{job['id']}").json()
     assert (seen["state"], seen["phase"], seen["total"]) == ("running", "embed", 5)
     assert 1 <= seen["done"] < 5
     assert seen["eta_s"] >= 0
-    paces.release(100)
+    paces.release()
     assert served.finished(job)["eta_s"] is None
 
 
@@ -122,7 +127,7 @@ def test_a_cancelled_reindex_stops_and_publishes_nothing(start):
     served = start(filled=True)
     before = served.client.get("/v1/info").json()["dictionary"]
     served.encoder.gate.clear()
-    job = served.as_admin("POST", "/reindex").json()
+    job = served.as_admin("POST", "/reindex?mode=full").json()
     assert served.as_admin("DELETE", f"/v1/jobs/{job['id']}").status_code == 202
     served.encoder.gate.set()
     assert served.finished(job)["state"] == "cancelled"
@@ -130,25 +135,56 @@ def test_a_cancelled_reindex_stops_and_publishes_nothing(start):
     assert len(snapshot.manifests(served.services.settings.snapshots)) == 1
 
 
-def test_searches_during_reindexes_never_fail_and_never_mix_snapshots(start, folder):
-    served = start(filled=True, dictionary=folder)
-    marker = write_clip(folder / "ZEBRA.mp4", 99)
-    videos = [marker, folder / "APPLE.mp4"]
+class PacedEncoder:
+    """An encoder for the reindex alone: every batch takes a permit, so that a test decides how long it lasts."""
+
+    def __init__(self, encoder):
+        self.encoder, self.info = encoder, encoder.info
+        self.permits = threading.Semaphore(0)
+
+    def encode(self, windows, visible=None):
+        assert self.permits.acquire(timeout=60)
+        return self.encoder.encode(windows, visible)
+
+
+NUM_SEARCHES = 100
+
+
+@pytest.mark.parametrize("num_rounds", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_hundred_searches_during_each_reindex_never_fail_and_never_mix_snapshots(start, folder, num_rounds):
+    served = start(filled=True, dictionary=folder, decoders=2)
+    # Searches keep the encoder that the service began with; the reindex takes the one that is set now.
+    served.services.encoder = paced = PacedEncoder(served.encoder)
+    videos = [folder / f"{gloss}.mp4" for gloss in GLOSSES[:2]]
     signs_of: dict[str, set[frozenset[str]]] = {}
-    for round_ in range(3):
-        for path in folder.glob("EXTRA*"):
-            path.unlink()
-        write_clip(folder / f"EXTRA{round_}.mp4", 200 + round_)
-        job = served.as_admin("POST", "/reindex").json()
-        for number in range(10):
-            response = served.post(videos[number % 2], k=50)
-            assert response.status_code == 200
-            answer = response.json()
-            glosses = frozenset(hit["sign"]["gloss"] for hit in answer["hits"])
-            signs_of.setdefault(answer["snapshot_id"], set()).add(glosses)
-        assert served.finished(job)["state"] == "done"
-    served.post(marker)
-    assert len(signs_of) >= 2
+
+    def search(number):
+        response = served.post(videos[number % 2], k=50)
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert answer["hits"][0]["sign"]["gloss"] == GLOSSES[number % 2]
+        glosses = frozenset(hit["sign"]["gloss"] for hit in answer["hits"])
+        signs_of.setdefault(answer["snapshot_id"], set()).add(glosses)
+        return answer["snapshot_id"]
+
+    with ThreadPoolExecutor(4) as pool:
+        for round_ in range(num_rounds):
+            for path in folder.glob("EXTRA*"):
+                path.unlink()
+            write_clip(folder / f"EXTRA{round_}.mp4", 200 + round_)
+            before = served.client.get("/v1/info").json()["dictionary"]["snapshot_id"]
+            job = served.as_admin("POST", "/reindex?mode=full").json()
+            assert set(pool.map(search, range(NUM_SEARCHES))) == {before}
+            assert served.as_admin("GET", f"/v1/jobs/{job['id']}").json()["state"] == "running"
+            paced.permits.release(1000)
+            over = pool.submit(served.finished, job)
+            while not over.done():  # while it publishes and swaps
+                list(pool.map(search, range(3)))
+            assert over.result()["state"] == "done"
+            assert search(0) == over.result()["snapshot_id"]
+            while paced.permits.acquire(blocking=False):
+                pass
+    assert len(signs_of) == num_rounds + 1
     assert all(len(seen) == 1 for seen in signs_of.values())
 
 
@@ -192,8 +228,8 @@ def test_without_a_dictionary_folder_a_reindex_is_refused(start):
     assert "SIGNDEX_DICTIONARY" in response.json()["detail"]
 
 
-def test_a_mode_that_is_not_built_is_refused(start):
-    response = start().as_admin("POST", "/reindex?mode=missing")
+def test_a_mode_that_does_not_exist_is_refused(start):
+    response = start().as_admin("POST", "/reindex?mode=most")
     assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:invalid-request")
 
 
@@ -202,7 +238,15 @@ def test_an_unknown_job_is_not_found(start):
     assert (response.status_code, response.json()["type"]) == (404, "urn:signdex:problem:job-unknown")
 
 
-ADMIN_ROUTES = [("POST", "/reindex"), ("POST", "/v1/reindex"), ("GET", "/v1/jobs/x"), ("DELETE", "/v1/jobs/x")]
+ADMIN_ROUTES = [
+    ("POST", "/reindex"),
+    ("POST", "/v1/reindex"),
+    ("GET", "/v1/jobs/x"),
+    ("DELETE", "/v1/jobs/x"),
+    ("GET", "/v1/jobs/x/events"),
+    ("GET", "/v1/snapshots"),
+    ("POST", "/v1/snapshots/x/activate"),
+]
 
 
 @pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
@@ -235,3 +279,52 @@ def test_shutting_down_stops_a_running_reindex(settings):
         job = client.post("/reindex", headers={"Authorization": f"Bearer {KEY}"}).json()
         encoder.gate.set()
     assert services.jobs.get(job["id"]).is_over
+
+
+def events_of(response):
+    """The jobs of a stream of server-sent events."""
+    event = None
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            event = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            assert event == "job"
+            yield json.loads(line.removeprefix("data: "))
+
+
+def test_a_job_tells_its_changes_as_events_until_it_is_over(start):
+    served = start()
+    served.encoder.gate.clear()
+    job = served.as_admin("POST", "/reindex").json()
+    told = []
+    with served.client.stream(
+        "GET", f"/v1/jobs/{job['id']}/events", headers={"Authorization": f"Bearer {KEY}"}
+    ) as response:
+        assert response.status_code == 200
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        for seen in events_of(response):
+            told.append(seen)
+            served.encoder.gate.set()
+    assert told[0]["state"] in ("queued", "running")
+    assert told[-1] == served.as_admin("GET", f"/v1/jobs/{job['id']}").json()
+    assert told[-1]["state"] == "done"
+    assert all(before != after for before, after in itertools.pairwise(told))
+
+
+def test_the_events_of_an_unknown_job_are_a_problem(start):
+    response = start().as_admin("GET", "/v1/jobs/nope/events")
+    assert (response.status_code, response.json()["type"]) == (404, "urn:signdex:problem:job-unknown")
+
+
+def test_an_unknown_snapshot_is_not_activated(start):
+    served = start(filled=True)
+    before = served.client.get("/v1/info").json()["dictionary"]
+    for unknown in ("nope", "aaaaaaaaaaaa", "..%2f.."):
+        response = served.as_admin("POST", f"/v1/snapshots/{unknown}/activate")
+        assert response.is_error
+        assert response.headers["Content-Type"] == "application/problem+json"
+    assert served.client.get("/v1/info").json()["dictionary"] == before
+
+
+def test_snapshots_of_an_empty_service_are_none(start):
+    assert start().as_admin("GET", "/v1/snapshots").json() == {"snapshots": []}

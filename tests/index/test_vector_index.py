@@ -1,18 +1,38 @@
 """Every backend gets the same calls and must agree with numpy."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from index import faiss_index
-from index.errors import VectorsError
+from index.errors import IndexDeviceError, VectorsError
 from index.exact import ExactIndex
+from index.gpu_index import GpuIndex, require_gpu
 
-BACKENDS = {"exact": ExactIndex, "faiss": faiss_index.build}
+BACKENDS = {"exact": ExactIndex, "faiss": faiss_index.build, "gpu": GpuIndex}
 FP16_ROUNDING = 1e-3
 
 
-@pytest.fixture(params=BACKENDS)
+def has_gpu():
+    try:
+        require_gpu()
+    except IndexDeviceError:
+        return False
+    return True
+
+
+ON_GPU = [pytest.mark.gpu, pytest.mark.skipif(not has_gpu(), reason="FAISS sees no GPU here")]
+
+
+@pytest.fixture(params=["exact", "faiss", pytest.param("gpu", marks=ON_GPU)])
 def build(request):
+    return BACKENDS[request.param]
+
+
+@pytest.fixture(params=["faiss", pytest.param("gpu", marks=ON_GPU)])
+def build_half(request):
+    """Backends that store half precision."""
     return BACKENDS[request.param]
 
 
@@ -38,16 +58,71 @@ def test_scores_are_cosines_and_fall(build):
         assert (np.diff(query_scores) <= 0).all()
 
 
-def test_the_backends_find_the_same_neighbours():
-    rng = np.random.default_rng(2)
-    vectors, queries = unit(rng, 1000), unit(rng, 50)
-    expected_scores, expected_rows = ExactIndex(vectors).search(queries, 10)
-    scores, rows = faiss_index.build(vectors).search(queries, 10)
+def assert_agree(found, expected, queries, vectors):
+    """The same neighbours; only where the rounding of the storage can't tell two apart may they change places."""
+    (scores, rows), (expected_scores, expected_rows) = found, expected
     np.testing.assert_allclose(scores, expected_scores, atol=FP16_ROUNDING)
-    swapped = rows != expected_rows  # only where the rounding of the storage can't tell two neighbours apart
+    swapped = rows != expected_rows
     exact = np.take_along_axis(queries @ vectors.T, rows, axis=1)
     np.testing.assert_allclose(exact[swapped], expected_scores[swapped], atol=FP16_ROUNDING)
-    assert swapped.mean() < 0.02
+    assert rows.shape[1] > 10 or swapped.mean() < 0.02
+
+
+@pytest.mark.parametrize("num", [1, 7, 1000])
+@pytest.mark.parametrize("num_queries", [1, 50])
+@pytest.mark.parametrize("k", [1, 10, 3000])
+def test_the_backends_agree_with_numpy(build_half, num, num_queries, k):
+    rng = np.random.default_rng(2)
+    vectors, queries = unit(rng, num), unit(rng, num_queries)
+    assert_agree(build_half(vectors).search(queries, k), ExactIndex(vectors).search(queries, k), queries, vectors)
+
+
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.9])
+@pytest.mark.parametrize("num_queries", [1, 20])
+def test_the_backends_agree_with_numpy_where_only_some_rows_are_allowed(build_half, share, num_queries):
+    rng = np.random.default_rng(10)
+    vectors, queries = unit(rng, 1003), unit(rng, num_queries)
+    allowed = rng.random(1003) < share
+    found = build_half(vectors).search(queries, 10, allowed)
+    assert_agree(found, ExactIndex(vectors).search(queries, 10, allowed), queries, vectors)
+
+
+def test_looking_at_some_rows_is_searching_those_alone(build):
+    rng = np.random.default_rng(11)
+    vectors, queries = unit(rng, 400), unit(rng, 5)
+    allowed = rng.random(400) < 0.2
+    scores, rows = build(vectors).search(queries, 1000, allowed)
+    alone_scores, alone_rows = build(vectors[allowed]).search(queries, 1000)
+    assert scores.shape == (5, allowed.sum())
+    assert rows.tolist() == np.flatnonzero(allowed)[alone_rows].tolist()
+    np.testing.assert_allclose(scores, alone_scores, atol=1e-6)
+
+
+def test_where_no_row_is_allowed_nothing_is_found(build):
+    vectors = unit(np.random.default_rng(12), 20)
+    scores, rows = build(vectors).search(vectors[:3], 5, np.zeros(20, np.bool_))
+    assert scores.shape == rows.shape == (3, 0)
+
+
+def test_flags_of_another_number_are_refused(build):
+    vectors = unit(np.random.default_rng(13), 20)
+    with pytest.raises(VectorsError, match="one flag for each of 20"):
+        build(vectors).search(vectors[:1], 5, np.ones(19, np.bool_))
+
+
+def test_threads_that_search_at_once_get_what_they_get_alone(build):
+    rng = np.random.default_rng(14)
+    vectors, queries = unit(rng, 2000), unit(rng, 40)
+    searched = build(vectors)
+    alone = [searched.search(query[None], 7)[1].tolist() for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda query: searched.search(query[None], 7)[1].tolist(), queries)) == alone
+
+
+@pytest.mark.skipif(has_gpu(), reason="there is a GPU: nothing to refuse")
+def test_an_index_on_a_gpu_is_refused_where_there_is_none_and_says_what_to_do():
+    with pytest.raises(IndexDeviceError, match=r"SIGNDEX_INDEX_DEVICE=cpu"):
+        GpuIndex(unit(np.random.default_rng(15), 5))
 
 
 def test_a_single_query_gets_what_it_gets_in_a_batch(build):

@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from model.embed import UNTRAINED, ClipEmbedding, Embedder, main
+from model.cut import open_windows
+from model.embed import UNTRAINED, ClipEmbedding, Embedder, clip_embedding, joined, main
 from model.encoder import Encoding, Frames, Ints
 from model.errors import NotAVideoError
 from model.pooling import pool
@@ -118,6 +119,51 @@ def test_only_the_moving_units_are_encoded_when_asked(encoder: OnnxEncoder, clip
     for visible in recorder.visible:
         assert visible is not None
         assert visible.shape[1] == 8
+
+
+def mirrored_copy(source: Path, target: Path) -> Path:
+    """The clip as a mirror shows it, without loss."""
+    with av.open(source) as original, av.open(target, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "bgr0"
+        for frame in original.decode(video=0):
+            flipped = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[:, ::-1])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(flipped, format="rgb24").reformat(format="bgr0")))
+        container.mux(stream.encode())
+    return target
+
+
+def test_both_gives_what_the_film_and_its_mirror_image_give(encoder: OnnxEncoder, clip: Path, tmp_path: Path) -> None:
+    embedder = Embedder(encoder)
+    filmed, flipped = embedder.embed_both(clip)
+    assert np.array_equal(filmed.vector, embedder.embed(clip).vector)
+    mirror_image = embedder.embed(mirrored_copy(clip, tmp_path / "mirrored.mkv"))
+    assert flipped.encoded.tolist() == mirror_image.encoded.tolist()
+    assert flipped.vector @ mirror_image.vector > 0.9999
+    assert flipped.vector @ mirror_image.vector > filmed.vector @ mirror_image.vector
+    assert flipped.facts == filmed.facts
+
+
+def test_the_steps_taken_apart_give_what_embed_gives(encoder: OnnxEncoder, clip: Path) -> None:
+    embedder = Embedder(encoder, kept_share=0.5)
+    with open_windows(clip, embedder.cutting, start_s=0.4) as windows:
+        moving_windows = list(windows)
+    parts = joined([embedder.encode(moving_windows[:3]), embedder.encode(moving_windows[3:])])
+    assembled = clip_embedding(parts, windows.seen, embedder.cutting, encoder.info)
+    whole = embedder.embed(clip, start_s=0.4)
+    np.testing.assert_allclose(assembled.vector, whole.vector, atol=1e-6)
+    np.testing.assert_array_equal(assembled.start_s, whole.start_s)
+    assert (assembled.facts, assembled.warnings) == (whole.facts, whole.warnings)
+
+
+def test_the_settings_tell_apart_what_gives_other_embeddings(encoder: OnnxEncoder) -> None:
+    embedders = [
+        Embedder(encoder),
+        Embedder(encoder, stride_frames=4),
+        Embedder(encoder, still=0),
+        Embedder(encoder, kept_share=0.5),
+    ]
+    assert len({embedder.settings for embedder in embedders}) == 4
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.01])

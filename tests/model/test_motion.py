@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import base, tiny
-from model.embed import moving
+from model.cut import moving
 from model.motion import block_means, moving_units, window_motion
 from model.windows import Window
 

@@ -14,6 +14,7 @@ from tests.golden import TOLERANCE, published_noise, published_weights, relative
 
 pytestmark = pytest.mark.real
 
+
 @pytest.fixture(scope="module")
 def parity(shared: Path) -> Path:
     return shared / "parity"

@@ -4,7 +4,9 @@ import shutil
 
 import pytest
 
+from app.lookup import WHOLE, look_up
 from app.main import create_app
+from app.schemas import SearchAnswer
 from app.services import open_services
 from app.settings import Settings
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
@@ -106,6 +108,42 @@ def test_a_video_of_an_odd_shape_is_answered(client, shared, name):
     response = post(client, shared / "clips/odd" / name)
     assert response.status_code == 200
     assert [hit["rank"] for hit in response.json()["hits"]] == [1, 2, 3, 4]
+
+
+SAME_ROOM = ("apple", "bread", "house", "milk", "red", "you")
+"""Clips from the room in which the odd ones were filmed, the original of the odd ones among them."""
+
+
+@pytest.fixture(scope="module")
+def home(shared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    for sign in SAME_ROOM:
+        shutil.copy(shared / f"clips/ukg/home/{sign}.mp4", folder)
+    with serve(folder, tmp_path_factory.mktemp("data"), FakeEncoder()) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", sorted({*HITS} - {"five_frames.mp4", "no_signer.mp4", "portrait.mp4"}))
+def test_a_video_of_an_odd_shape_finds_what_it_was_made_from(home, shared, name):
+    assert post(home, shared / "clips/odd" / name).json()["hits"][0]["sign"]["gloss"] == "house"
+
+
+def test_the_shipped_encoder_gives_the_same_over_http_and_offline(shared, tmp_path):
+    (tmp_path / "clips").mkdir()
+    for sign in SIGNS[:1]:
+        shutil.copy(shared / f"clips/ukg/studio/{sign}.mp4", tmp_path / "clips")
+    encoder = OnnxEncoder(DEFAULT_ENCODER, threads=1)
+    query = shared / "clips/ukg/home/house.mp4"
+    with serve(tmp_path / "clips", tmp_path / "data", encoder) as client:
+        over_http = post(client, query).json()
+    services = open_services(Settings(data=tmp_path / "data"), encoder)
+    dictionary, limits = services.dictionary(), services.settings.video_limits
+    found = look_up(query, encoder=encoder, dictionary=dictionary, limits=limits, k=10, stretch=WHOLE)
+    offline = SearchAnswer.of(found, receive_s=0, total_s=0).model_dump(mode="json")
+    assert over_http["query"] == offline["query"]
+    assert [hit["sign"] for hit in over_http["hits"]] == [hit["sign"] for hit in offline["hits"]]
+    for one, other in zip(over_http["hits"], offline["hits"], strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

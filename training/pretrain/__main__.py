@@ -13,11 +13,14 @@ from training.pretrain.config import PRESETS, PretrainConfig, override, read_pre
 from training.pretrain.console import Quiet, display, messages
 from training.pretrain.distributed import World, join_world
 from training.pretrain.loop import pretrain
-from training.pretrain.sources import open_source, open_sources, parse
+from training.pretrain.sources import open_sources
 from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
-from training.pretrain.validation import held_out
+from training.pretrain.validation import open_validation
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@app.command()
 def main(
     preset: Annotated[str, typer.Argument(help=f"Where the settings start from: {', '.join(PRESETS)}.")],
     *,
@@ -47,10 +50,7 @@ def train(config: PretrainConfig, world: World, *, resume: bool) -> Run:
         ModelError: a checkpoint can't be read.
     """
     source = open_sources(config.data, config.seed)
-    validate = None
-    if config.data.validation:
-        held = open_source(parse(config.data.validation), config.data.frame_px, config.seed + 1)
-        validate = held_out(held, config.data.validation_pairs, config.losses)
+    validate = open_validation(config)
     going_on = resume and (config.output / LAST).exists()
     run = resume_run(config, world.device) if going_on else start_run(config, world.device)
     watching = display(config.output, run.step) if world.leads else nullcontext(Quiet())
@@ -76,4 +76,4 @@ def stop_on_signal() -> Iterator[list[int]]:
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

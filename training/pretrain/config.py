@@ -26,10 +26,12 @@ class Data:
     """Which windows are learned from."""
 
     sources: tuple[str, ...] = ("synthetic",)
-    """Each KIND[:WHERE][@WEIGHT]: `synthetic` (mannequins), `synthetic:FOLDER` (people, from the bodies' folder),
-    `generated:N` (N clips of moving squares). Drawn by weight, 1 where none is given."""
+    """Each KIND[:WHERE][@WEIGHT]: `synthetic` (mannequins without end), `synthetic:FOLDER` (people, from the bodies'
+    folder), `performed:N` (N clips of mannequins, kept in memory), `generated:N` (N clips of moving squares). Drawn by
+    weight, 1 where none is given."""
     validation: str = ""
-    """Source of held-out windows, in the same form; empty: none, and the last weights are the best known."""
+    """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
+    (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""
     validation_pairs: int = 64
     """Pairs of windows that are held out."""
     frame_px: int = 256
@@ -213,18 +215,18 @@ def small() -> PretrainConfig:
 
 
 def debug() -> PretrainConfig:
-    """Does the machinery learn? Four generated clips by heart, in a minute on a CPU."""
+    """Does the machinery learn? Four clips of the synthetic signer by heart, in about a minute on a CPU."""
     return PretrainConfig(
         preset="debug",
         output=Path("runs/debug"),
-        encoder=dataclasses.replace(tiny(), drop_path=0.0),
-        data=Data(sources=("generated:4",), frame_px=128, workers=0),
+        encoder=dataclasses.replace(tiny(), image_size=64, drop_path=0.0),
+        data=Data(sources=("performed:4",), frame_px=64, workers=0),
         adversary=Adversary(hidden=64, learning_rate=1e-3, warmup_steps=20),
-        optimiser=Optimiser(learning_rate=2e-3, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
+        optimiser=Optimiser(learning_rate=3e-4, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
         augmented=False,
         steps=300,
         batch_size=8,
-        mask=0.5,
+        mask=0.0,
         log_every=10,
         save_every=100,
         validate_every=100,

@@ -8,7 +8,7 @@ from training.pretrain.config import Losses
 from training.pretrain.discriminator import Discriminator
 from training.pretrain.losses import activity_loss, adversarial_loss, covariance_loss, prior_loss, variance_loss
 from training.pretrain.network import Prediction
-from training.prior_table import ACTIVITY, PRIORS
+from training.prior_table import ACTIVITY, PRIOR, PRIORS
 
 
 def compute_losses(
@@ -26,16 +26,7 @@ def compute_losses(
     Returns:
         The total, and every term before its weight, by the names of `term_weights`.
     """
-    terms = {
-        f"prior/{prior.name}": prior_loss(
-            prediction.priors[prior.name],
-            batch.targets[prior.name],
-            batch.masks[prior.name],
-            prior.psi,
-            config.prior_beta,
-        )
-        for prior in PRIORS
-    }
+    terms = prior_terms(prediction, batch, config)
     terms["activity"] = activity_loss(prediction.activity_logits, batch.targets[ACTIVITY], batch.masks[ACTIVITY])
     terms["variance"] = variance_loss(prediction.features)
     terms["covariance"] = covariance_loss(prediction.features, per_channel=config.covariance_per_channel)
@@ -48,6 +39,16 @@ def compute_losses(
     # Also what counts nothing stays in the sum: then every parameter has a gradient, as distributed training wants it.
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return total, terms
+
+
+def prior_terms(prediction: Prediction, batch: Batch, config: Losses) -> dict[str, Tensor]:
+    """The loss of every prior, before its weight."""
+    return {
+        f"prior/{name}": prior_loss(
+            prediction.priors[name], batch.targets[name], batch.masks[name], PRIOR[name].psi, config.prior_beta
+        )
+        for name in PRIOR
+    }
 
 
 def term_weights(config: Losses) -> dict[str, float]:

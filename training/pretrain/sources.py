@@ -1,13 +1,18 @@
 """From the names in a config to sources of windows."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from training.data.samples import Source
 from training.data.sources import ArraySource, MixedSource, generate_clips
+from training.data.synthetic import CLIPS_PER_SIGNER, SyntheticSource
 from training.errors import ConfigError
 from training.pretrain.config import Data
+from training.synth.bodies import BodyLibrary
+from training.synth.cast import Mannequins, People
 
-KINDS = "synthetic, synthetic:FOLDER, generated:N"
+KINDS = "synthetic, synthetic:FOLDER, performed:N, generated:N"
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ def parse(text: str) -> Spec:
         spec = Spec(kind, where, float(weight or 1))
     except ValueError as error:
         raise ConfigError(f"source {text!r} has weight {weight!r}; a weight is a number above 0") from error
-    if not spec.weight > 0:
+    if not 0 < spec.weight < math.inf:
         raise ConfigError(f"source {text!r} has weight {weight}; a weight is a number above 0")
     return spec
 
@@ -59,4 +64,10 @@ def open_source(spec: Spec, frame_px: int, seed: int) -> Source:
     """
     if spec.kind == "generated" and spec.where.isdigit():
         return ArraySource(generate_clips(int(spec.where), frame_px, seed=seed), seed)
+    if spec.kind == "performed" and spec.where.isdigit():
+        signer = SyntheticSource(Mannequins(), seed=seed, size_px=frame_px)
+        return ArraySource([signer.clip(number * CLIPS_PER_SIGNER) for number in range(int(spec.where))], seed)
+    if spec.kind == "synthetic":
+        bodies = People(BodyLibrary(Path(spec.where))) if spec.where else Mannequins()
+        return SyntheticSource(bodies, seed=seed, size_px=frame_px)
     raise ConfigError(f"source {spec.kind}:{spec.where} is unknown; allowed are {KINDS}")

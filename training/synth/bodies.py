@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.encoder import Floats, Ints
+from model.encoder import Flags, Floats, Ints
 from training.errors import AssetError
 from training.synth import dyes
 from training.synth.assets import DEFAULT_FOLDER, AssetFolder
@@ -26,11 +26,13 @@ from training.synth.meshfiles import (
     read_target,
     read_weights,
 )
-from training.synth.rig import BONE_NAMES, Rig, make_rig
+from training.synth.rig import BONE_NAMES, PARENT_NAMES, Rig, make_rig
 
 # Vertices of the base mesh: nose; left inner and outer corner of the eye; likewise right; ears; corners of the mouth.
 NOSE, EYE_CORNERS_L, EYE_CORNERS_R = 297, (11486, 6801), (4868, 17)
 EARS, MOUTH_CORNERS = (12032, 5433), (7250, 501)
+ARM_STRETCH = 0.10
+"""How much longer or shorter than usual an upper arm or forearm can be, as a share."""
 HEAD_BONES = ("head", "jaw", "eye.L", "eye.R", *(f"orbicularis0{lid}.{side}" for lid in (3, 4) for side in "LR"))
 
 # Logos on the cloth: middle and half size, and the middle of plain cloth of the same texture to put there instead.
@@ -50,9 +52,9 @@ class BodyLibrary:
         self._folder = folder if isinstance(folder, AssetFolder) else AssetFolder(folder)
         self.base: Mesh = read_mesh(self._text("base.obj"))
         self.skeleton: dict[str, Joint] = read_skeleton(self._text("default.mhskel"))
-        self.skin: Floats = fold_weights(
-            read_weights(self._text("default_weights.mhw")), self.skeleton, len(self.base.vertices)
-        )
+        weights = read_weights(self._text("default_weights.mhw"))
+        self.skin: Floats = fold_weights(weights, self.skeleton, len(self.base.vertices))
+        self.weightless: Flags = ~np.isin(np.arange(len(self.base.vertices)), _weighted(weights))
         self.quads: Ints = self.base.group_faces("body")
         self.brows: Floats = brow_mask(self.base, self.quads)
         self.target = functools.cache(self._read_target)
@@ -86,6 +88,11 @@ class BodyLibrary:
         normals = vertex_normals(body, split_quads(self.base.faces[self.quads]))
         cloth = fit_garment(self.garment(folder)[1], body)
         return np.where(covered(body, normals, cloth, reach=0.22, outward=0.12), TUCK_M, 0.0).astype(np.float32)
+
+
+def _weighted(weights: dict[str, tuple[Ints, Floats]]) -> Ints:
+    """The vertices that some bone moves."""
+    return np.unique(np.concatenate([vertices for vertices, _ in weights.values()]))
 
 
 def fold_weights(weights: dict[str, tuple[Ints, Floats]], skeleton: dict[str, Joint], num_vertices: int) -> Floats:
@@ -129,6 +136,9 @@ def morph(identity: Identity, library: BodyLibrary) -> Floats:
     for name, factor in target_factors(identity):
         target = library.target(name)
         points[target.vertices] += np.float32(factor) * target.deltas
+    for side in "LR":
+        for bone, slider in (("upperarm01", identity.upper_arm_length), ("lowerarm01", identity.lower_arm_length)):
+            points = _stretch(points, f"{bone}.{side}", 1 + ARM_STRETCH * slider, library)
     return _scale_head(points, identity.head_scale, library)
 
 
@@ -156,8 +166,6 @@ def target_factors(identity: Identity) -> Iterator[tuple[str, float]]:
 
 
 _LIMB_SLIDERS = {
-    "upper_arm_length": "upperarm-scale-vert",
-    "lower_arm_length": "lowerarm-scale-vert",
     "upper_arm_girth": "upperarm-fat",
     "lower_arm_girth": "lowerarm-fat",
     "hand_size": "hand-scale",
@@ -170,6 +178,34 @@ _LIMB_SLIDERS = {
 def _three_way(value: float) -> dict[str, float]:
     """A slider as shares of its two ends and its middle."""
     return {"min": max(-value, 0.0), "average": 1 - abs(value), "max": max(value, 0.0)}
+
+
+def _stretch(points: Floats, bone: str, factor: float, library: BodyLibrary) -> Floats:
+    """The mesh with one half of an arm longer or shorter; what hangs on its end moves along."""
+    names = [name for name in BONE_NAMES if _hangs_on(name, bone)]
+    end = names[
+        next(
+            place for place, name in enumerate(names) if name.split(".")[0] in ("lowerarm01", "wrist") and name != bone
+        )
+    ]
+    start = points[library.skeleton[bone].head].mean(0)
+    along = points[library.skeleton[end].head].mean(0) - start
+    share = library.skin[:, [BONE_NAMES.index(name) for name in names]].sum(1)
+    # The vertices that mark joints have no weights of their own.
+    marks = np.concatenate(
+        [library.skeleton[name].head for name in names[1:]] + [library.skeleton[n].tail for n in names]
+    )
+    share[marks[library.weightless[marks]]] = 1.0
+    reach = np.clip((points - start) @ along / (along @ along), 0, 1)
+    longer: Floats = points + ((factor - 1) * share * reach)[:, None] * along
+    return longer.astype(np.float32)
+
+
+def _hangs_on(name: str, bone: str) -> bool:
+    """Whether a bone is `bone` or carried by it."""
+    while name and name != bone:
+        name = PARENT_NAMES[name]
+    return name == bone
 
 
 def _scale_head(points: Floats, factors: tuple[float, float, float], library: BodyLibrary) -> Floats:

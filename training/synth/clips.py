@@ -17,6 +17,8 @@ from training.synth.rig import Performance, pose_bones, pose_landmarks
 from training.synth.scene import Scene, sway
 
 CLIP = 0xC11B
+CELL_PIXELS = 1.2
+"""Pixels within which points of a mesh are merged; at 2 lips and eyelids begin to tear."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,14 @@ def take_of(
 
 def load_signer(renderer: Renderer, signer: Signer, scene: Scene) -> LoadedBody:
     """Bring a signer to the device in the detail the scene's camera sees, without what is below the picture."""
-    hips = float(signer.body.rig.landmarks[6:8, 1].mean())
-    shown = renderer.pixel_m(scene) * renderer.height
-    lowest = min(hips, float(scene.camera.target[1])) - 0.85 * shown
-    return renderer.load(signer.body, lowest_m=lowest, cell_m=renderer.pixel_m(scene))
+    # Half the picture is below its middle; the rest is for tilted cameras, and for a signer who leans or bobs.
+    lowest = scene.camera.target[1] - 0.62 * renderer.pixel_m(scene) * renderer.height
+    return renderer.load(
+        signer.body,
+        lowest_m=lowest,
+        cell_m=CELL_PIXELS * renderer.pixel_m(scene),
+        toward_camera=np.subtract(scene.camera.eye, scene.camera.target).astype(np.float32),
+    )
 
 
 def draw(renderer: Renderer, body: LoadedBody, clip: Take) -> Iterator[Frames]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.errors import OutputError
+from training.synth.backgrounds import room
 from training.synth.cast import BodySource, Leading, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, draw, load_signer, take
 from training.synth.files import write_whole
@@ -121,7 +122,8 @@ def _query_take(sign: Sign, signer: Signer, query: Query, place: int, number: in
     scene = random_scene(rng, signer.body.rig, *query.size)
     # Sensor noise would be most of the file.
     film = dataclasses.replace(scene.film, noise=min(scene.film.noise, 0.012), crf=None)
-    return take(sign, signer, dataclasses.replace(scene, film=film), query.size, rng, fps=query.fps)
+    filmed = dataclasses.replace(scene, film=film, background=room(rng, *query.size))
+    return take(sign, signer, filmed, query.size, rng, fps=query.fps)
 
 
 def _row(name: str, sign: Sign, signer: Signer, tags: str) -> dict[str, str]:

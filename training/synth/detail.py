@@ -8,6 +8,7 @@ from model.encoder import Flags, Floats, Ints
 from training.synth.body import Body, Part
 
 UV_CELL = 1 / 24
+TRUNK_BONES = ("root", "spine", "pelvis", "upperleg", "lowerleg", "foot")
 
 
 def thin(body: Body, cell_m: float) -> Body:
@@ -43,6 +44,45 @@ def thin(body: Body, cell_m: float) -> Body:
     )
 
 
+def faces_away(body: Body, toward_camera: Floats) -> Flags:
+    """Cloth on the far side of the trunk, which no camera sees however the signer moves.
+
+    Cloth is drawn from both sides, so its far side costs as much as its near one. The trunk turns and leans by little
+    while signing; what looks away from the camera by more than 30 degrees at rest stays hidden behind the front.
+
+    Args:
+        body: the mesh.
+        toward_camera: [3] direction from the body to the camera.
+
+    Returns:
+        [F] bool.
+    """
+    kind = np.concatenate([np.full(part.num_faces, part.kind == "garment") for part in body.parts])
+    # A collar's inside is seen above the front's edge.
+    low = body.vertices[body.faces, 1].max(1) < body.rig.heads[body.rig.bone("clavicle.L"), 1] - 0.04
+    normals = body.normals[body.faces].mean(1)
+    away = normals @ (toward_camera / np.linalg.norm(toward_camera)) < -0.5
+    flags: Flags = kind & _of_trunk(body) & low & away
+    return flags
+
+
+def faces_below(body: Body, height_m: float) -> Flags:
+    """Legs and trunk below a height, [F] bool. Arms are never among them: they hang low only at rest."""
+    flags: Flags = _of_trunk(body) & (body.vertices[body.faces, 1].max(1) < height_m)
+    return flags
+
+
+def _of_trunk(body: Body) -> Flags:
+    """Faces that trunk and legs move, [F]."""
+    trunk = [row for row, name in enumerate(body.rig.names) if name.startswith(TRUNK_BONES)]
+    return np.asarray(np.isin(_strongest(body), trunk)[body.faces].all(1))
+
+
+def _strongest(body: Body) -> Ints:
+    """The bone that moves each vertex most, [V]."""
+    return np.asarray(body.bones[np.arange(len(body.bones)), body.weights.argmax(1)])
+
+
 def coarse_faces(body: Body, cell_m: float) -> Ints:
     """Faces of a coarser mesh over the same vertices: what casts the soft shadows.
 
@@ -60,9 +100,8 @@ def coarse_faces(body: Body, cell_m: float) -> Ints:
 
 
 def _places(body: Body, cell_m: float) -> Ints:
-    strongest = body.bones[np.arange(len(body.bones)), body.weights.argmax(1)]
     cells = np.floor(body.vertices / cell_m).astype(np.int64)
-    return _group(np.column_stack([cells, strongest, body.layers]))
+    return _group(np.column_stack([cells, _strongest(body), body.layers]))
 
 
 def _whole(corners: Ints) -> Flags:

@@ -6,7 +6,7 @@ from pathlib import Path
 import moderngl
 import numpy as np
 
-from model.encoder import Floats, Ints
+from model.encoder import Flags, Floats, Ints
 from training.errors import RenderUnavailableError
 from training.synth.body import Body, PartKind
 from training.synth.detail import coarse_faces
@@ -81,18 +81,20 @@ class LoadedBody:
     caster: moderngl.VertexArray | None
     focus: Floats
     """[3] where the light is aimed: the chest."""
+    context: moderngl.Context
     owned: tuple[Resource, ...]
 
     def release(self) -> None:
         """Free the device's memory."""
-        for resource in self.owned:
-            resource.release()
+        with self.context:
+            for resource in self.owned:
+                resource.release()
 
 
-def load_body(gl: moderngl.Context, programs: Programs, body: Body, lowest_m: float) -> LoadedBody:
-    """Bring a body to the device, without the faces that lie below `lowest_m` at rest."""
+def load_body(gl: moderngl.Context, programs: Programs, body: Body, shown: Flags) -> LoadedBody:
+    """Bring a body to the device; of its faces those that are to be drawn."""
     kinds = np.concatenate([np.full(part.num_faces, KINDS[part.kind]) for part in body.parts])
-    shown = body.vertices[body.faces, 1].max(1) >= lowest_m
+    casting = coarse_faces(body, SHADOW_CELL_M)
     used, faces = np.unique(body.faces[shown], return_inverse=True)
     faces, kinds = faces.reshape(-1, 3), kinds[shown]
     rest = gl.buffer(_rest_vertices(body, used))
@@ -115,7 +117,6 @@ def load_body(gl: moderngl.Context, programs: Programs, body: Body, lowest_m: fl
     layout: Layout = [(uv, "2f", "in_uv"), (looks, "4f", "in_look")]
     row_of = np.zeros(len(body.vertices), np.int64)
     row_of[used] = np.arange(len(used))
-    casting = coarse_faces(body, SHADOW_CELL_M)
     casting = casting[np.isin(casting, used).all(1)]
     return LoadedBody(
         num_vertices=len(used),
@@ -127,6 +128,7 @@ def load_body(gl: moderngl.Context, programs: Programs, body: Body, lowest_m: fl
         sheer=drawn(programs.sheer, layout, faces[~solid]),
         caster=drawn(programs.shadow, [], row_of[casting]),
         focus=body.rig.heads[body.rig.bone("spine01")],
+        context=gl,
         owned=tuple(owned),
     )
 

@@ -1,9 +1,9 @@
 """Fingers: from a handshape to the directions of fifteen bones in the frame of the palm.
 
-Everything here is a left hand; a right one is its mirror image. The palm's frame: y from the wrist to the middle knuckle,
-x towards the little finger, z out of the palm. A pose of the fingers is 21 angles in radians:
+Everything here is a left hand; a right one is its mirror image. The palm's frame: y from the wrist to the middle
+knuckle, x towards the little finger, z out of the palm. A pose of the fingers is 21 angles in radians:
 
-    0-15   index, middle, ring, little finger: bend of the first joint, sway (towards the thumb), bend of the second, third
+    0-15   index, middle, ring, little finger: bend of the first joint, sway (towards the thumb), bend of the others
     16-20  thumb: aside, forward, roll, bend of the first joint, of the last
 """
 
@@ -14,11 +14,10 @@ from functools import lru_cache
 import numpy as np
 
 from training.skeleton import KNUCKLES, Reals, cross, turn, turn_y, unit
-from training.synth.handshapes import HANDSHAPES, REST_SHAPE, Handshape
+from training.synth.handshapes import FINGER_ROWS, HANDSHAPES, REST_SHAPE, Handshape
 
 NUM_FINGER_ANGLES = 21
 THUMB = slice(16, 21)
-FINGER_ROWS = {"index": 0, "middle": 1, "ring": 2, "little": 3}
 PAD_M = 0.006
 """From the line of a finger's last bone to the skin of its pad."""
 
@@ -32,8 +31,9 @@ LIMITS: Reals = np.concatenate([FINGER_LIMITS, THUMB_LIMITS])
 
 @dataclass(frozen=True, eq=False)
 class Hand:
-    """The build of one left hand: what stays the same whatever the fingers do. Equal only to itself, so that what is
-    worked out for a hand can be kept.
+    """The build of one left hand: what stays the same whatever the fingers do.
+
+    Equal only to itself, so that what is worked out for a hand can be kept.
     """
 
     palm: Reals
@@ -167,7 +167,7 @@ def named_angles(hand: Hand, name: str) -> Reals:
 
 
 def _settled(hand: Hand, angles: Reals, shape: Handshape) -> Reals:
-    """Move the thumb to the finger it meets, on this very hand: damped least squares over the joints that do so in life.
+    """Move the thumb to the finger it meets, on this very hand: least squares over the joints that do so in life.
 
     Tip to tip both give way, and the finger takes along its neighbours that are bent alike, as in a rounded hand. Laid
     over a folded finger, the thumb alone moves.
@@ -195,7 +195,8 @@ def _settled(hand: Hand, angles: Reals, shape: Handshape) -> Reals:
             goal, inward = points[:, [6 + 4 * row, 7 + 4 * row]].mean(axis=1) - PAD_M * middle, middle
         return np.concatenate([pad - goal, 0.0015 * (thumb - inward), _STIFFNESS[: len(columns)] * changes], axis=-1)
 
-    return moved(_least_squares(residual, len(columns))[None])[0]
+    settled: Reals = moved(_least_squares(residual, len(columns))[None])[0]
+    return settled
 
 
 def _least_squares(residual: Callable[[Reals], Reals], size: int, rounds: int = 14) -> Reals:

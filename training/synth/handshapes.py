@@ -6,6 +6,7 @@ has a symbol of its own, its name follows. An extended finger has all joints at 
 
 from dataclasses import dataclass
 
+FINGER_ROWS = {"index": 0, "middle": 1, "ring": 2, "little": 3}
 Bend = tuple[float, float, float]
 """Flexion of the first, second and third joint of a finger, degrees."""
 
@@ -68,9 +69,10 @@ class Handshape:
     """What it closes to and opens from, or "" when it neither opens nor closes."""
 
     @property
-    def num_extended(self) -> int:
-        """How many of the four fingers are not folded into the palm."""
-        return sum(sum(bend) < 150.0 for bend in self.bends)
+    def num_free(self) -> int:
+        """How many of the four fingers are neither folded nor held by the thumb: those that can wiggle."""
+        held = self.bends[FINGER_ROWS[self.touches]] if self.touches else None
+        return sum(sum(bend) < 120.0 and bend != held for bend in self.bends)
 
 
 def _fingers(selected: Bend, others: Bend, pattern: str) -> tuple[Bend, Bend, Bend, Bend]:

@@ -1,13 +1,28 @@
 """How good the synthetic motion is, in numbers: are signs told apart, and how true is a re-enactment?"""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from model.encoder import Ints
 from training.errors import PoseError
-from training.skeleton import L_SHOULDER, R_SHOULDER, Angles, Reals, inverse, mirror_angles, unit
+from training.skeleton import (
+    L_HIP,
+    L_SHOULDER,
+    L_WRIST,
+    LEFT_HAND,
+    R_HIP,
+    R_SHOULDER,
+    R_WRIST,
+    RIGHT_HAND,
+    Angles,
+    Reals,
+    inverse,
+    mirror_angles,
+    unit,
+)
 from training.synth.hands import palm_frame
 from training.synth.lexicon import make_signs
 from training.synth.motion import perform
@@ -17,7 +32,12 @@ from training.synth.retarget import MIRROR_X
 from training.synth.rig import Performance, Rig, pose_bones, pose_landmarks
 from training.synth.style import SignerStyle
 
-NUM_SEGMENTS = 8
+NUM_SEGMENTS = 16
+"""Equal parts of a clip that its features are averaged over."""
+# The five bones of a palm turn together at the wrist and count as one; so do the sine and cosine of its twist.
+_WEIGHTS = np.ones(41)
+_WEIGHTS[[0, 1, 8, 9, 16, 17, 24, 25, 32, 33]] = 5.0**-0.5
+_WEIGHTS[40] = 2.0**-0.5
 
 
 # ------------------------------------------------------------------------------------------------------- distinctness
@@ -45,9 +65,9 @@ def measure_distinctness(
 ) -> Distinctness:
     """Exact poses of every sign by two signers; each of the second's is looked up among the first's.
 
-    A clip is cut from where a hand first leaves rest to where the last one is back, and that stretch into `NUM_SEGMENTS`
-    of equal length; the features are the sines and cosines of the angles, averaged over each. Nearest is by Euclidean
-    distance, to the clip as it is or mirrored, for signers lead with either hand.
+    A clip is cut from where a hand first leaves rest to where the last one is back, and that stretch into
+    `NUM_SEGMENTS` of equal length; the features are the sines and cosines of the angles, averaged over each. Nearest
+    is by Euclidean distance, to the clip as it is or mirrored, for signers lead with either hand.
 
     Args:
         signers: two rigs and styles.
@@ -91,10 +111,10 @@ def landmarks_of(performance: Performance, rig: Rig) -> Reals:
 
 
 def features_of(angles: Angles) -> tuple[Reals, Reals]:
-    """Averages of sine and cosine of the angles over equal parts of the stretch that moves: of both hands, of the body."""
+    """Sines and cosines of the angles of both hands, and of the body, averaged over equal parts of what moves."""
     hands = np.concatenate([angles.left, angles.right], axis=-1)
     active = _active(np.concatenate([hands, angles.body], axis=-1))
-    return _segments(hands[active]), _segments(angles.body[active])
+    return _segments(hands[active], np.tile(_WEIGHTS, 2)), _segments(angles.body[active], np.ones(22))
 
 
 def _active(angles: Reals) -> slice:
@@ -105,26 +125,20 @@ def _active(angles: Reals) -> slice:
     return slice(int(moving[0]), int(moving[-1]) + 1)
 
 
-def _segments(angles: Reals) -> Reals:
-    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+def _segments(angles: Reals, weights: Reals) -> Reals:
+    waves = np.concatenate([weights * np.sin(angles), weights * np.cos(angles)], axis=-1)
     bounds = np.linspace(0, len(waves), NUM_SEGMENTS + 1)
-    rows = [
-        np.arange(int(first), max(int(np.ceil(last)), int(first) + 1))
-        for first, last in zip(bounds, bounds[1:], strict=False)
-    ]
-    return np.concatenate([waves[np.minimum(row, len(waves) - 1)].mean(axis=0) for row in rows])
+    starts = np.minimum(bounds[:-1].astype(int), len(waves) - 1)
+    ends = np.maximum(np.ceil(bounds[1:]).astype(int), starts + 1)
+    return np.concatenate([waves[start:end].mean(axis=0) for start, end in zip(starts, ends, strict=True)])
 
 
-def _nearest(gallery: Reals, queries: Reals) -> Reals:
+def _nearest(gallery: Reals, queries: Reals) -> Ints:
     """Row of the gallery's nearest clip for every query: [N]."""
     shown = gallery[:, 0]
-    distances = [
-        np.square(shown).sum(axis=-1)[None]
-        - 2.0 * queries[:, side] @ shown.T
-        + np.square(queries[:, side]).sum(axis=-1)[:, None]
-        for side in (0, 1)
-    ]
-    return np.minimum(*distances).argmin(axis=1)
+    as_is, mirrored = (np.square(shown).sum(axis=-1) - 2.0 * queries[:, side] @ shown.T for side in (0, 1))
+    nearest: Ints = np.minimum(as_is, mirrored).argmin(axis=1)
+    return nearest
 
 
 # ------------------------------------------------------------------------------------------------------- re-enactment
@@ -152,8 +166,8 @@ class Fidelity:
     finger_degrees: Reals
     """[3] likewise of the directions of finger bones."""
     jitter: Reals
-    """[2] the clips' own and the performances' unrest: median length of a wrist's second difference over time, in shoulder
-    widths."""
+    """[2] unrest of the clips and of the performances: median length of a wrist's second difference over time, in
+    shoulder widths."""
 
 
 def measure_reenactment(
@@ -192,14 +206,15 @@ def _summary(values: Reals) -> Reals:
 def _errors(clip: ClipLandmarks, rig: Rig) -> dict[str, Reals]:
     performed = landmarks_of(reenact(clip, rig, "clip"), rig)
     width = float(np.linalg.norm(rig.landmarks[L_SHOULDER] - rig.landmarks[R_SHOULDER]))
+    resting = rig.landmarks.astype(float)
     parts = [
-        _side_errors(clip.body[:, [11, 13, 15]], clip.left, performed[:, 3:6], performed[:, 40:61], rig.landmarks[40:61]),
+        _side_errors(clip.body[:, [11, 13, 15]], clip.left, performed[:, 3:6], performed[:, 40:61], resting[40:61]),
         _side_errors(
             clip.body[:, [12, 14, 16]] * MIRROR_X,
             clip.right * MIRROR_X,
             performed[:, 0:3] * MIRROR_X,
             performed[:, 19:40] * MIRROR_X,
-            rig.landmarks[19:40] * MIRROR_X,
+            resting[19:40] * MIRROR_X,
         ),
     ]
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -221,7 +236,7 @@ def _side_errors(arm: Reals, hand: Reals, performed: Reals, fingers: Reals, rest
     elbow = performed[:, 0] + lengths[:, :1] * wanted[:, 0]
     wrist = elbow + lengths[:, 1:] * wanted[:, 1]
     found = ~np.isnan(hand[:, 0, 0])
-    shape = _built_like(hand[found], resting.astype(float))
+    shape = _built_like(hand[found], resting)
     in_place = np.linalg.norm(wrist[found, None] + shape - fingers[found], axis=-1)
     own = np.linalg.norm(shape - (fingers[found] - fingers[found, :1]), axis=-1)
     meant, done = (np.diff(points[:, 1:].reshape(-1, 5, 4, 3), axis=2) for points in (hand[found], fingers[found]))
@@ -239,7 +254,7 @@ def _side_errors(arm: Reals, hand: Reals, performed: Reals, fingers: Reals, rest
 
 
 def _built_like(hand: Reals, resting: Reals) -> Reals:
-    """A hand's pose on another hand's bones, from its wrist: palm turned as a whole, fingers bone by bone, [N, 21, 3]."""
+    """A hand's pose on another hand's bones, from its wrist: palm as a whole, fingers bone by bone, [N, 21, 3]."""
     palm = palm_frame(resting)
     local = (resting - resting[0]) @ palm
     starts = np.einsum("nab,fb->nfa", palm_frame(hand), local[1::4])
@@ -250,4 +265,115 @@ def _built_like(hand: Reals, resting: Reals) -> Reals:
 
 
 def _degrees_between(a: Reals, b: Reals) -> Reals:
-    return np.rad2deg(np.arccos(np.clip((unit(a) * unit(b)).sum(axis=-1), -1.0, 1.0)))
+    degrees: Reals = np.rad2deg(np.arccos(np.clip((unit(a) * unit(b)).sum(axis=-1), -1.0, 1.0)))
+    return degrees
+
+
+# ---------------------------------------------------------------------------------------------------------- detection
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What MediaPipe Holistic finds in rendered clips, against the truth.
+
+    A hand counts as active in a frame where its wrist is above the middle of the trunk and all of it is in the picture.
+    Errors are in the picture, in shoulder widths; where the detector sees a joint differs from where the skeleton has
+    it, so a part of every error is the same in every frame.
+    """
+
+    num_clips: int
+    num_active_frames: int
+    body_found: float
+    """Share of the frames with an active hand in which the body was found."""
+    hands_found: float
+    """Share of active hands that were found."""
+    arm_error: Reals
+    """[3] median, mean and 90th percentile over shoulders, elbows and wrists."""
+    hand_error: Reals
+    """[3] likewise over the 21 keypoints of active hands that were found."""
+    hand_shape_error: Reals
+    """[3] likewise with the wrists put together."""
+    jitter: Reals
+    """[2] of the detector over the rendered and over the real clips: median distance of an active hand's keypoint from
+    the middle of where it was a frame before and a frame after; the latter NaN where no real clips were given."""
+
+
+def measure_detection(truths: Sequence[Path], found: Sequence[Path], real: Sequence[Path] = ()) -> Detection:
+    """Compare a detector's landmarks with the exact keypoints.
+
+    Args:
+        truths: exact keypoints of rendered clips (.npz: world, pixels, inside).
+        found: the landmarks of the same clips, in the same order (.npz as `read_landmarks` takes).
+        real: landmarks of real clips, for the detector's own jitter.
+
+    Raises:
+        PoseError: there are no clips, their numbers differ, or landmarks are missing or damaged.
+    """
+    if not truths or len(truths) != len(found):
+        raise PoseError(
+            f"{len(truths)} clips with keypoints and {len(found)} with landmarks; wanted are the same, one at least"
+        )
+    columns: dict[str, list[Reals]] = {}
+    for truth, landmarks in zip(truths, found, strict=True):
+        for name, values in _detected(truth, landmarks).items():
+            columns.setdefault(name, []).append(values)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    others = float(np.median(np.concatenate([_real_jitter(file) for file in real]))) if real else np.nan
+    return Detection(
+        len(truths),
+        len(joined["body_found"]),
+        float(joined["body_found"].mean()),
+        float(joined["hand_found"].mean()),
+        _summary(joined["arm_error"]),
+        _summary(joined["hand_error"]),
+        _summary(joined["hand_shape_error"]),
+        np.array([np.median(joined["jitter"]), others]),
+    )
+
+
+def _detected(truth: Path, landmarks: Path) -> dict[str, Reals]:
+    with np.load(truth) as arrays:
+        pixels, inside, size = arrays["pixels"].astype(float), arrays["inside"], arrays["size"]
+    clip = read_landmarks(landmarks, (int(size[0]), int(size[1])))
+    num_frames = min(len(pixels), clip.num_frames)
+    pixels, inside = pixels[:num_frames] * np.array([1.0, -1.0]), inside[:num_frames]
+    width = float(np.median(np.linalg.norm(pixels[:, L_SHOULDER] - pixels[:, R_SHOULDER], axis=-1)))
+    middle = pixels[:, [L_SHOULDER, R_SHOULDER, L_HIP, R_HIP], 1].mean(axis=1)
+    body = ~np.isnan(clip.body[:num_frames, 0, 0])
+    arms = np.linalg.norm(clip.image[:num_frames][:, [12, 14, 16, 11, 13, 15]] - pixels[:, :6], axis=-1)
+    result: dict[str, list[Reals]] = {name: [] for name in ("hand_found", "hand_error", "hand_shape_error", "jitter")}
+    any_active = np.zeros(num_frames, bool)
+    for hand, part, wrist in ((clip.left, LEFT_HAND, L_WRIST), (clip.right, RIGHT_HAND, R_WRIST)):
+        active = (pixels[:, wrist, 1] > middle) & inside[:, part].all(axis=1)
+        any_active |= active
+        seen = hand[:num_frames, :, :2]
+        there = active & ~np.isnan(seen[:, 0, 0])
+        away = seen - pixels[:, part]
+        result["hand_found"].append(there[active].astype(float))
+        result["hand_error"].append(np.linalg.norm(away[there], axis=-1).ravel() / width)
+        result["hand_shape_error"].append(np.linalg.norm(away - away[:, :1], axis=-1)[there].ravel() / width)
+        result["jitter"].append(_jitter(np.where(active[:, None, None], seen, np.nan)) / width)
+    joined = {name: np.concatenate(values) for name, values in result.items()}
+    return joined | {
+        "body_found": body[any_active].astype(float),
+        "arm_error": arms[any_active & body].ravel() / width,
+    }
+
+
+def _real_jitter(file: Path) -> Reals:
+    clip = read_landmarks(file)
+    shoulders = clip.image[:, 11] - clip.image[:, 12]
+    middle = clip.image[:, [11, 12, 23, 24], 1].mean(axis=1)
+    width = float(np.nanmedian(np.linalg.norm(shoulders, axis=-1)))
+    moved = [
+        _jitter(np.where((clip.image[:, wrist, 1] > middle)[:, None, None], hand[..., :2], np.nan))
+        for hand, wrist in ((clip.left, 15), (clip.right, 16))
+    ]
+    return np.concatenate(moved) / width
+
+
+def _jitter(points: Reals) -> Reals:
+    """Distance of every point from the middle of where it was before and is after, where all three are known."""
+    away = np.linalg.norm(points[1:-1] - 0.5 * (points[:-2] + points[2:]), axis=-1)
+    known: Reals = away[~np.isnan(away)]
+    return known

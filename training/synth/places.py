@@ -4,6 +4,7 @@ Everything is seen from a leading left hand (+x is its own side); a right one is
 come from the body's landmarks and from its girth, so that a hand meets a broad trunk earlier than a slim one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,8 @@ class Surroundings:
     girth: Reals
     """[8, 3] metres: front, back (negative) and half width of the trunk, from the shoulders down to the hips, seen from
     the line from between the shoulders to between the hips."""
+    other_arm_known: bool = False
+    """Whether the right arm stands where it will be, so that the left hand can keep out of it."""
 
     @property
     def trunk(self) -> Reals:
@@ -189,33 +192,29 @@ def _on_other_arm(name: str, around: Surroundings) -> Place:
     shoulder, elbow, wrist = (points[:, row] for row in (R_SHOULDER, R_ELBOW, R_ELBOW + 1))
     radius = 0.13 * around.width
     if name == "UPPER-ARM":
-        normal = unit(0.8 * -around.trunk[:, :, 0] + 0.75 * around.trunk[:, :, 2])
-        return Place(0.55 * shoulder + 0.45 * elbow + radius * normal, normal)
-    palm = _other_palm(points)
-    back = -palm[:, :, 2]
-    if name == "FOREARM":
-        return Place(0.45 * elbow + 0.55 * wrist + 0.85 * radius * back, back)
-    if name == "WRIST":
-        return Place(wrist + 0.65 * radius * back, back)
-    hand = points[:, RIGHT_HAND]
+        outward = unit(0.8 * -around.trunk[:, :, 0] + 0.75 * around.trunk[:, :, 2])
+        return Place(0.55 * shoulder + 0.45 * elbow + radius * outward, outward)
+    palm, hand = _other_palm(points), points[:, RIGHT_HAND]
     centre = hand[:, [0, 5, 9, 13, 17]].mean(axis=1)
-    if name == "HAND-PALM":
-        return Place(centre + 0.016 * palm[:, :, 2], palm[:, :, 2])
-    if name == "HAND-BACK":
-        return Place(centre + 0.016 * back, back)
-    if name == "HAND-EDGE":
-        edge = -palm[:, :, 0]
-        return Place(0.5 * hand[:, 5] + 0.5 * hand[:, 6] + 0.012 * edge, edge)
     tips = hand[:, [8, 12, 16]].mean(axis=1)
-    pointing = unit(tips - hand[:, [5, 9, 13]].mean(axis=1))
-    return Place(tips + 0.010 * pointing, pointing)
+    back, edge, pointing = -palm[:, :, 2], -palm[:, :, 0], unit(tips - hand[:, [5, 9, 13]].mean(axis=1))
+    middle, thickness, normal = {
+        "FOREARM": (0.45 * elbow + 0.55 * wrist, 0.85 * radius, back),
+        "WRIST": (wrist, 0.65 * radius, back),
+        "HAND-PALM": (centre, 0.016, -back),
+        "HAND-BACK": (centre, 0.016, back),
+        "HAND-EDGE": (hand[:, [5, 6]].mean(axis=1), 0.012, edge),
+        "HAND-TIPS": (tips, 0.010, pointing),
+    }[name]
+    return Place(middle + thickness * normal, normal)
 
 
 def _other_palm(points: Reals) -> Reals:
     """The frame of the other palm, in space: x towards its little finger, y to its knuckles, z out of the palm."""
     mirrored = palm_frame(mirror_points(points)[:, 40:61])
     flip = np.array([-1.0, 1.0, 1.0])
-    return mirrored * flip[:, None]
+    palm: Reals = mirrored * flip[:, None]
+    return palm
 
 
 # ------------------------------------------------------------------------------------------------ keeping hands out
@@ -228,7 +227,7 @@ def _girth_at(around: Surroundings, share: Reals) -> Reals:
 
 
 def push_out(around: Surroundings, points: Reals, margin: float) -> Reals:
-    """How far to move a hand so that none of its points is inside head, neck or trunk.
+    """How far to move a hand so that none of its points is inside head, neck, trunk or the other hand.
 
     Args:
         around: the body.
@@ -238,26 +237,30 @@ def push_out(around: Surroundings, points: Reals, margin: float) -> Reals:
     Returns:
         [T, 3] metres, out along the surface where the deepest point lies; zero where nothing is inside.
     """
-    pushes = np.stack(
-        [
-            _out_of_head(around, points, margin),
-            _out_of_trunk(around, points, margin),
-            _out_of_neck(around, points, margin),
-        ],
-        axis=2,
-    ).reshape(len(points), -1, 3)
-    deepest = np.argmax(np.linalg.norm(pushes, axis=-1), axis=1)
-    return pushes[np.arange(len(points)), deepest]
+    pushes = _deepest([out(around, points, margin) for out in (_out_of_head, _out_of_trunk, _out_of_neck)])
+    if around.other_arm_known:  # what keeps out of the body comes first
+        aside = _deepest([_out_of_other_hand(around, points, margin)])
+        pushes = np.where(np.any(pushes != 0.0, axis=-1, keepdims=True), pushes, aside)
+    return pushes
+
+
+def _deepest(pushes: Sequence[Reals]) -> Reals:
+    """The longest of several sets of pushes [T, K, 3] at every moment: [T, 3]."""
+    joined = np.concatenate(pushes, axis=1)
+    longest = np.argmax(np.linalg.norm(joined, axis=-1), axis=1)
+    push: Reals = joined[np.arange(len(joined)), longest]
+    return push
 
 
 def _out_of_ellipse(local: Reals, radii: Reals) -> Reals:
-    """Shortest way, nearly, out of an ellipse or ellipsoid: [..., n] in its axes; zero outside."""
+    """The way out of an ellipse or ellipsoid along its slope: [..., n] in its axes; zero outside."""
     scaled = local / radii
-    level = np.linalg.norm(scaled, axis=-1, keepdims=True)
-    slope = scaled / radii
-    steepness = np.linalg.norm(slope, axis=-1, keepdims=True)
-    depth = (1.0 - level) * level / np.maximum(steepness, 1e-9)
-    return np.where(level < 1.0, depth * slope / np.maximum(steepness, 1e-9), 0.0)
+    slope = unit(scaled / radii + 1e-9)
+    a = np.square(slope / radii).sum(axis=-1)
+    b = 2.0 * (scaled * slope / radii).sum(axis=-1)
+    c = np.square(scaled).sum(axis=-1) - 1.0
+    way = (np.sqrt(np.maximum(b**2 - 4.0 * a * c, 0.0)) - b) / (2.0 * a)
+    return np.where(c < 0.0, way, 0.0)[..., None] * slope
 
 
 def _out_of_head(around: Surroundings, points: Reals, margin: float) -> Reals:
@@ -267,7 +270,8 @@ def _out_of_head(around: Surroundings, points: Reals, margin: float) -> Reals:
     centre = (body[:, L_EAR] + body[:, R_EAR]) / 2.0
     local = np.einsum("tba,tkb->tka", frame, points - centre[:, None])
     radii = size * np.array([0.53, 0.74, 0.60]) + margin
-    return np.einsum("tab,tkb->tka", frame, _out_of_ellipse(local, radii))
+    out: Reals = np.einsum("tab,tkb->tka", frame, _out_of_ellipse(local, radii))
+    return out
 
 
 def _out_of_trunk(around: Surroundings, points: Reals, margin: float) -> Reals:
@@ -279,7 +283,8 @@ def _out_of_trunk(around: Surroundings, points: Reals, margin: float) -> Reals:
     local[..., 1] -= (front + back) / 2.0
     radii = np.stack([half_width, (front - back) / 2.0], axis=-1) + margin
     out = _out_of_ellipse(local, radii) * ((share > -0.02) & (share < 1.3))[..., None]
-    return np.einsum("tab,tkb->tka", frame[:, :, [0, 2]], out)
+    push: Reals = np.einsum("tab,tkb->tka", frame[:, :, [0, 2]], out)
+    return push
 
 
 def _out_of_neck(around: Surroundings, points: Reals, margin: float) -> Reals:
@@ -291,4 +296,21 @@ def _out_of_neck(around: Surroundings, points: Reals, margin: float) -> Reals:
     distance = np.linalg.norm(away, axis=-1)
     radius = around.width * (0.17 + 0.12 * np.clip(0.45 - share, 0.0, 0.45)) + margin
     depth = np.where((share > 0.0) & (share < 0.8), np.maximum(radius - distance, 0.0), 0.0)
-    return away / np.maximum(distance, 1e-6)[..., None] * depth[..., None]
+    push: Reals = away / np.maximum(distance, 1e-6)[..., None] * depth[..., None]
+    return push
+
+
+def _out_of_other_hand(around: Surroundings, points: Reals, margin: float) -> Reals:
+    """Away from the nearest point of the other hand and forearm, where nearer than the two are thick."""
+    body = around.points
+    along = np.linspace(0.35, 1.0, 5)[:, None]
+    forearm = body[:, None, R_ELBOW] + along * (body[:, R_ELBOW + 1] - body[:, R_ELBOW])[:, None]
+    others = np.concatenate([body[:, RIGHT_HAND], forearm], axis=1)
+    radii = np.concatenate([np.full(21, margin), np.linspace(0.11, 0.07, 5) * around.width])
+    apart = points[:, :, None] - others[:, None]
+    distance = np.linalg.norm(apart, axis=-1)
+    depth = np.maximum(radii + margin - distance, 0.0)
+    deepest = depth.argmax(axis=2)[..., None]
+    way = np.take_along_axis(apart, deepest[..., None], axis=2)[:, :, 0]
+    push: Reals = unit(way + 1e-9) * np.take_along_axis(depth, deepest, axis=2)
+    return push

@@ -1,9 +1,9 @@
 """A real clip performed by another body: MediaPipe's landmarks drive a rig.
 
-World landmarks give the directions of upper arms and forearms, head and trunk; hand landmarks give the frame of the palm
-and the direction of every finger bone, each turned as little as possible from the bone before it. Only directions are
-taken: lengths are the rig's own. What the detector missed for a moment is bridged, what it missed for long is a hand at
-rest; everything is smoothed without lag.
+World landmarks give the directions of upper arms and forearms, head and trunk; hand landmarks give the frame of the
+palm and the direction of every finger bone, each turned as little as possible from the bone before it. Only directions
+are taken: lengths are the rig's own. What the detector missed for a moment is bridged, what it missed for long is
+a hand at rest; everything is smoothed without lag.
 """
 
 from dataclasses import dataclass, replace
@@ -43,10 +43,10 @@ BRIDGED_S = 0.5
 """How long a hand may be missing and still be bridged from before to after."""
 SMOOTHING_S = 0.03
 """Standard deviation of the Gaussian over time: about the detector's own jitter."""
-_WIDER = 1.15
+_WIDER = 1.3
 """A clip may hold a hand beyond the usual limits by this factor, since its forearm's depth is only estimated."""
 # Least and greatest bend, then sway, of a finger's three bones and of the thumb's.
-_FINGER_LIMITS = np.deg2rad([[(-30, 100), (-30, 30)], [(-10, 115), (-12, 12)], [(-15, 85), (-12, 12)]])
+_FINGER_LIMITS = np.deg2rad([[(-35, 105), (-35, 35)], [(-15, 120), (-18, 18)], [(-25, 95), (-18, 18)]])
 _THUMB_LIMITS = np.deg2rad([[(-30, 80), (-20, 75)], [(-40, 75), (-35, 35)], [(-35, 90), (-25, 25)]])
 _LEFT_ARM, _RIGHT_ARM = (11, 13, 15), (12, 14, 16)
 
@@ -103,8 +103,8 @@ def read_landmarks(file: Path, size: tuple[int, int] | None = None) -> ClipLandm
 def _sorted_hands(left: Reals, right: Reals, image: Reals) -> tuple[Reals, Reals]:
     """Give every hand to the arm whose wrist it is at.
 
-    The detector at times finds one hand twice, or takes the left for the right: a hand that lies much nearer to the other
-    arm's wrist goes there when that place is free, and is dropped when it is taken.
+    The detector at times finds one hand twice, or takes the left for the right: a hand that lies much nearer to the
+    other arm's wrist goes there when that place is free, and is dropped when it is taken.
     """
     hands = [left.copy(), right.copy()]
     wrists = [image[:, _LEFT_ARM[2]], image[:, _RIGHT_ARM[2]]]
@@ -141,16 +141,10 @@ def reenact(clip: ClipLandmarks, rig: Rig, gloss: str, *, smoothing_s: float = S
     around = Surroundings(pose_landmarks(rig, transforms).astype(float), signer.girth)
     carrier = transforms[:, rig.bone("spine01")].astype(float)
     mirrored = Surroundings(mirror_points(around.points), around.girth)
-    left = _posed_arm(signer.arms[0], carrier, around, body[:, _LEFT_ARM], clip.left, clip.fps, sigma)
-    right = _posed_arm(
-        signer.arms[1],
-        mirror_transforms(carrier),
-        mirrored,
-        body[:, _RIGHT_ARM] * MIRROR_X,
-        clip.right * MIRROR_X,
-        clip.fps,
-        sigma,
-    )
+    arm = _ClipArm(body[:, _LEFT_ARM], clip.left, clip.fps, sigma)
+    left = _posed_arm(signer.arms[0], carrier, around, arm)
+    arm = _ClipArm(body[:, _RIGHT_ARM] * MIRROR_X, clip.right * MIRROR_X, clip.fps, sigma)
+    right = _posed_arm(signer.arms[1], mirror_transforms(carrier), mirrored, arm)
     rotations = local_rotations(rig, trunk, bone_turns(left), mirror_turns(bone_turns(right)))
     return Performance(rotations, None, clip.fps, gloss)
 
@@ -220,31 +214,39 @@ def _angles(turns: Reals) -> Reals:
     return np.stack([pitch, yaw, roll], axis=-1)
 
 
-def _posed_arm(
-    arm: Arm, carrier: Reals, around: Surroundings, joints: Reals, hand: Reals, fps: float, sigma: float
-) -> PosedArm:
+@dataclass(frozen=True)
+class _ClipArm:
+    """A left arm as the clip shows it."""
+
+    joints: Reals
+    """[T, 3, 3] shoulder, elbow, wrist."""
+    hand: Reals
+    """[T, 21, 3], NaN where missing."""
+    fps: float
+    sigma: float
+    """Frames to smooth over."""
+
+
+def _posed_arm(arm: Arm, carrier: Reals, around: Surroundings, clip: _ClipArm) -> PosedArm:
     """A left arm that points as the clip's does.
 
     Args:
         arm: the rig's.
-        carrier: [T, 3, 4] transform of the trunk.
+        carrier: [T, 3, 4] transform of the rig's trunk.
         around: the rig's body.
-        joints: [T, 3, 3] shoulder, elbow, wrist of the clip.
-        hand: [T, 21, 3] of the clip, NaN where missing.
-        fps: of the clip.
-        sigma: frames.
+        clip: what to do.
     """
-    upper, fore = unit(joints[:, 1] - joints[:, 0]), unit(joints[:, 2] - joints[:, 1])
+    upper, fore = (unit(clip.joints[:, row + 1] - clip.joints[:, row]) for row in (0, 1))
     reach = (arm.upper * upper + arm.fore * fore) / arm.length
     girdle, shoulder = raise_shoulder(arm, carrier, upper, reach)
     elbow = shoulder + arm.upper * upper
     wrist = elbow + arm.fore * fore
     # An elbow that hardly bends points back, out and down.
     upper_frame, fore_frame = arm_frames(shoulder, elbow, wrist, arm.length * np.array([0.03, -0.02, -0.05]))
-    hold, fingers = _hand_pose(arm, fore_frame, hand, fps, sigma)
+    hold, fingers = _hand_pose(arm, fore_frame, clip)
     pose = ArmPose(girdle, shoulder, elbow, wrist, upper_frame, fore_frame, held(fore_frame, hold), hold)
     posed = PosedArm(arm, pose, fingers)
-    push = smooth(push_out(around, posed_points(posed)[:, 3:], 0.5 * SKIN_M), sigma)
+    push = smooth(push_out(around, posed_points(posed)[:, 3:], 0.5 * SKIN_M), clip.sigma)
     return _moved(posed, push) if np.abs(push).max() > 1e-4 else posed
 
 
@@ -268,9 +270,9 @@ def _moved(posed: PosedArm, push: Reals) -> PosedArm:
 # -------------------------------------------------------------------------------------------------------------- hands
 
 
-def _hand_pose(arm: Arm, fore_frame: Reals, hand: Reals, fps: float, sigma: float) -> tuple[Reals, Reals]:
+def _hand_pose(arm: Arm, fore_frame: Reals, clip: _ClipArm) -> tuple[Reals, Reals]:
     """How the clip's hand is held [T, 3] and the frames of its fingers [T, 5, 3, 3, 3], at rest where it is missing."""
-    num_frames = len(hand)
+    hand, num_frames = clip.hand, len(clip.hand)
     resting = finger_frames(arm.hand, named_angles(arm.hand, "REST")[None])[..., 1]
     rest = np.concatenate([np.deg2rad([20.0, 5.0, 0.0]), _finger_turns(arm.hand, resting).reshape(-1)])
     values = np.tile(rest, (num_frames, 1))
@@ -281,8 +283,8 @@ def _hand_pose(arm: Arm, fore_frame: Reals, hand: Reals, fps: float, sigma: floa
         steps = unit(np.diff(hand[:, 1:].reshape(num_frames, 5, 4, 3), axis=2))
         turns = _finger_turns(arm.hand, np.einsum("tba,tfkb->tfka", palm, steps))
         seen = np.concatenate([hold, turns.reshape(num_frames, -1)], axis=-1)
-        values = _eased_to_rest(_bridged(seen, round(BRIDGED_S * fps)), rest, fps)
-    values = smooth(values, sigma)
+        values = _eased_to_rest(_bridged(seen, round(BRIDGED_S * clip.fps)), rest, clip.fps)
+    values = smooth(values, clip.sigma)
     return values[:, :3], _frames_of(arm.hand, values[:, 3:].reshape(num_frames, 5, 3, 2))
 
 
@@ -340,4 +342,5 @@ def _eased_to_rest(seen: Reals, rest: Reals, fps: float) -> Reals:
     distance = np.abs(np.arange(len(seen))[:, None] - np.flatnonzero(known)[None]).min(axis=1)
     share = np.clip(distance / (0.2 * fps), 0.0, 1.0)[:, None]
     # Between two sightings a hand changes from one to the other only as far as it is not at rest.
-    return nearest + share * (rest - nearest)
+    eased: Reals = nearest + share * (rest - nearest)
+    return eased

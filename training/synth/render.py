@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import moderngl
 import numpy as np
 
-from model.encoder import Floats, Frames
+from model.encoder import Flags, Floats, Frames
 from training.errors import SceneError
 from training.synth.body import Body
 from training.synth.camera import view_projection
-from training.synth.detail import thin
+from training.synth.detail import faces_away, faces_below, thin
 from training.synth.device import LoadedBody, compile_programs, load_body, open_context
 from training.synth.scene import Film, Lights, Scene, sway
 
@@ -56,14 +56,17 @@ class Renderer:
         self._columns = max(1, min(round(fitting**0.5), MAX_PICTURE_PX // max(drawn[0], shadow_px)))
         self._rows = max(1, min(-(-fitting // self._columns), MAX_PICTURE_PX // max(drawn[1], shadow_px)))
         self.batch_frames = min(fitting, self._columns * self._rows)
+        # Several renderers may live side by side: each makes its context the current one before it uses it.
         self._gl = open_context()
-        self.device: str = self._gl.info["GL_RENDERER"]
-        self._programs = compile_programs(self._gl)
-        self._programs.figure["textures"] = self._programs.sheer["textures"] = 0
-        self._programs.light["shadows"] = 1
-        self._programs.finish["figures"], self._programs.finish["background"] = 2, 3
-        self._cover = self._gl.vertex_array(self._programs.finish, [])
-        self._make_pictures(drawn)
+        with self._gl:
+            self.device: str = self._gl.info["GL_RENDERER"]
+            self._on_cpu = "llvmpipe" in self.device
+            self._programs = compile_programs(self._gl)
+            self._programs.figure["textures"] = self._programs.sheer["textures"] = 0
+            self._programs.light["shadows"] = 1
+            self._programs.finish["figures"], self._programs.finish["background"] = 2, 3
+            self._cover = self._gl.vertex_array(self._programs.finish, [])
+            self._make_pictures(drawn)
 
     def _make_pictures(self, drawn: tuple[int, int]) -> None:
         gl, grid = self._gl, (self._columns, self._rows)
@@ -80,15 +83,23 @@ class Renderer:
         self._tiles, self._sways = gl.buffer(reserve=num * 96), gl.buffer(reserve=num * 16)
         self._posed, self._lit = gl.buffer(reserve=16), gl.buffer(reserve=16)
 
-    def load(self, body: Body, *, lowest_m: float = -np.inf, cell_m: float = 0.0) -> LoadedBody:
+    def load(
+        self, body: Body, *, lowest_m: float = -np.inf, cell_m: float = 0.0, toward_camera: Floats | None = None
+    ) -> LoadedBody:
         """Bring a body to the device.
 
         Args:
             body: who is to be drawn.
-            lowest_m: faces that lie below this height at rest are left out: what no picture shows costs nothing.
+            lowest_m: legs and trunk below this height are left out: what no picture shows costs nothing.
             cell_m: points nearer than this are merged; about what one pixel shows, see `pixel_m`.
+            toward_camera: [3] direction to the camera, where it is known: the far side of clothes is left out.
         """
-        return load_body(self._gl, self._programs, thin(body, cell_m), lowest_m)
+        thinned = thin(body, cell_m)
+        shown: Flags = ~faces_below(thinned, lowest_m)
+        if toward_camera is not None:
+            shown &= ~faces_away(thinned, toward_camera)
+        with self._gl:
+            return load_body(self._gl, self._programs, thinned, shown)
 
     def pixel_m(self, scene: Scene) -> float:
         """Metres a pixel shows at the signer."""
@@ -124,26 +135,37 @@ class Renderer:
                 f"draws {self.batch_frames} pictures at once"
             )
         wander = sway(scene, len(transforms), fps)
-        background = self._set_scene(body, scene)
+        with self._gl:
+            background = self._load_background(scene)
         pending: tuple[int, int, moderngl.Buffer] | None = None
         for number, first in enumerate(range(0, len(transforms), step)):
             num_frames = min(step, len(transforms) - first)
             moments = shutter_moments(transforms[first : first + step + 1], num_frames, scene.film)
-            self._draw(body, moments, scene, wander[first : first + num_frames], first)
             download = self._downloads[number % 2]
-            self._final.read_into(download, (self.width * self._columns, self._rows_px(num_frames)), components=4)
+            with self._gl:
+                self._set_scene(body, scene, background)
+                self._draw(body, moments, scene, wander[first : first + num_frames], first)
+                size = (self.width * self._columns, self._rows_px(num_frames))
+                self._final.read_into(download, size, components=4)
             if pending is not None:
                 yield pending[0], self._collect(*pending[1:])
             pending = (first, num_frames, download)
         if pending is not None:
             yield pending[0], self._collect(*pending[1:])
-        background.release()
+        with self._gl:
+            background.release()
 
     def _rows_px(self, num_tiles: int) -> int:
         return int(-(-num_tiles // self._columns) * self.height)
 
-    def _set_scene(self, body: LoadedBody, scene: Scene) -> moderngl.Texture:
-        """Tell every shader of the scene; returns the background's texture."""
+    def _load_background(self, scene: Scene) -> moderngl.Texture:
+        pixels = np.ascontiguousarray(scene.background)
+        background = self._gl.texture(pixels.shape[1::-1], 3, pixels.tobytes(), alignment=1)
+        background.repeat_x = background.repeat_y = False
+        return background
+
+    def _set_scene(self, body: LoadedBody, scene: Scene, background: moderngl.Texture) -> None:
+        """Tell every shader of body and scene: another take may have been drawn since the last batch."""
         if body.num_bones > MAX_BONES:
             raise SceneError(f"the rig has {body.num_bones} bones; this renderer takes {MAX_BONES}")
         programs, film = self._programs, scene.film
@@ -163,13 +185,9 @@ class Renderer:
         if self._posed.size < needed:
             self._posed.orphan(needed)
             self._lit.orphan(needed // 2)
-        pixels = np.ascontiguousarray(scene.background)
-        background = self._gl.texture(pixels.shape[1::-1], 3, pixels.tobytes(), alignment=1)
-        background.repeat_x = background.repeat_y = False
         body.textures.use(0)
         for unit, texture in enumerate((self._shadows, self._figures, background), start=1):
             texture.use(unit)
-        return background
 
     def _set_lights(self, body: LoadedBody, scene: Scene) -> None:
         lights, light = scene.lights, self._programs.light
@@ -221,6 +239,8 @@ class Renderer:
             self._shadow_side.use()
             self._shadow_side.clear(depth=1.0)
             body.caster.render(instances=num_tiles)
+            if self._on_cpu:
+                gl.finish()  # Mesa's rasteriser works on in other threads while a compute shader already reads
         self._programs.light.run(groups, num_tiles)
         gl.memory_barrier()
         self._drawn.use()
@@ -248,12 +268,14 @@ class Renderer:
 
     def _collect(self, num_frames: int, download: moderngl.Buffer) -> Frames:
         rows = -(-num_frames // self._columns)
-        pixels = np.frombuffer(download.read(rows * self.height * self.width * self._columns * 4), np.uint8)
+        with self._gl:
+            content = download.read(rows * self.height * self.width * self._columns * 4)
+        pixels = np.frombuffer(content, np.uint8)
         grid = pixels.reshape(rows, self.height, self._columns, self.width, 4)[..., :3]
         return np.ascontiguousarray(grid.transpose(0, 2, 1, 3, 4)).reshape(-1, self.height, self.width, 3)[:num_frames]
 
     def close(self) -> None:
-        """Give the context back."""
+        """Give the context back, and all it holds."""
         self._gl.release()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from model.encoder import Floats
 from training.skeleton import R_SHOULDER, R_WRIST, RIGHT_HAND, Reals, cross, mirror_points, turn_y, unit
 from training.synth.arms import Arm, ArmPose, hold_of
 from training.synth.places import usual_girth
@@ -38,25 +39,27 @@ def mirror_rig(rig: Rig) -> Rig:
     rows = mirror_rows(rig.names)
     return replace(
         rig,
-        heads=rig.heads[rows] * MIRROR_X,
-        tails=rig.tails[rows] * MIRROR_X,
-        landmarks=mirror_points(rig.landmarks),
+        heads=(rig.heads[rows] * MIRROR_X).astype(np.float32),
+        tails=(rig.tails[rows] * MIRROR_X).astype(np.float32),
+        landmarks=mirror_points(rig.landmarks.astype(float)).astype(np.float32),
     )
 
 
-def mirror_rotations(rig: Rig, rotations: Reals) -> Reals:
+def mirror_rotations(rig: Rig, rotations: Floats) -> Floats:
     """Rotations [T, J, 3, 3] of the mirrored movement."""
-    return rotations[:, mirror_rows(rig.names)] * _FLIP
+    mirrored: Floats = (rotations[:, mirror_rows(rig.names)] * _FLIP).astype(np.float32)
+    return mirrored
 
 
 def mirror_transforms(transforms: Reals) -> Reals:
     """Transforms [..., 3, 4] as seen in a mirror."""
-    return transforms * np.concatenate([_FLIP, MIRROR_X[:, None]], axis=1)
+    mirrored: Reals = transforms * np.concatenate([_FLIP, MIRROR_X[:, None]], axis=1)
+    return mirrored
 
 
 def girth_of(rig: Rig) -> Reals:
     """The girth of a rig's trunk, [8, 3] metres; the usual one where the rig has none."""
-    return usual_girth(rig.landmarks) if rig.girth is None else rig.girth.astype(float)
+    return usual_girth(rig.landmarks.astype(float)) if rig.girth is None else rig.girth.astype(float)
 
 
 def bone_turns(posed: PosedArm) -> dict[str, Reals]:
@@ -92,7 +95,8 @@ def _least_turn(start: Reals, end: Reals) -> Reals:
     axis = cross(start, end)
     cosine = (start * end).sum(axis=-1)[..., None, None]
     skew = _cross_matrix(axis)
-    return np.eye(3) + skew + skew @ skew / np.maximum(1.0 + cosine, 1e-6)
+    least: Reals = np.eye(3) + skew + skew @ skew / np.maximum(1.0 + cosine, 1e-6)
+    return least
 
 
 def _cross_matrix(v: Reals) -> Reals:
@@ -109,7 +113,8 @@ def _part_of_the_way(start: Reals, end: Reals, rest_axis: Reals, share: float) -
     cosine = 0.5 * (np.trace(between, axis1=-2, axis2=-1) - 1.0)
     angle = share * np.arctan2(sine, cosine)[..., None, None]
     skew = _cross_matrix(unit(rest_axis))
-    return start @ (np.eye(3) + np.sin(angle) * skew + (1.0 - np.cos(angle)) * (skew @ skew))
+    between_turns: Reals = start @ (np.eye(3) + np.sin(angle) * skew + (1.0 - np.cos(angle)) * (skew @ skew))
+    return between_turns
 
 
 def mirror_turns(turns: dict[str, Reals]) -> dict[str, Reals]:
@@ -117,7 +122,7 @@ def mirror_turns(turns: dict[str, Reals]) -> dict[str, Reals]:
     return {name: turn * _FLIP for name, turn in turns.items()}
 
 
-def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[str, Reals]) -> Reals:
+def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[str, Reals]) -> Floats:
     """Every bone's rotation relative to its parent.
 
     Args:
@@ -136,7 +141,7 @@ def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[
         carrier = turned[:, parent] if parent >= 0 else np.broadcast_to(np.eye(3), (len(trunk), 3, 3))
         if name in space:
             rotations[:, row] = carrier.swapaxes(-1, -2) @ space[name]
-        turned[:, row] = carrier @ rotations[:, row]
+        turned[:, row] = space[name] if name in space else carrier @ rotations[:, row]
     return rotations.astype(np.float32)
 
 

@@ -88,8 +88,8 @@ class Rig:
     landmark_bones: Ints
     """[61] the bone that carries each keypoint."""
     girth: Floats | None = None
-    """[8, 3] metres: front, back (negative) and half width of the dressed trunk from the height of the shoulders down to
-    that of the hips, seen from the line from between the shoulders to between the hips; None where no skin is known."""
+    """[8, 3] metres: front, back (negative) and half width of the dressed trunk, at heights from the shoulders down to
+    the hips, seen from the line between their middles; None where no skin is known."""
 
     def bone(self, name: str) -> int:
         """The row of a bone.

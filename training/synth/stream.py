@@ -69,17 +69,14 @@ def stream_windows(
     while True:
         number = clip // clips_per_signer
         signer = cast_signer(bodies, number * 1009 + worker, seed)
-        body: LoadedBody | None = None
         for _ in range(clips_per_signer):
             rng = clip_rng(seed, clip, worker)
             sign = signs[int(rng.integers(len(signs)))]
             scene = random_scene(rng, signer.body.rig, *size, variety=variety, pictures=pictures)
-            # One mesh serves all clips of a signer: cameras differ little in the detail they see.
-            body = load_signer(renderer, signer, scene) if body is None else body
+            body = load_signer(renderer, signer, scene)
             yield from _windows(renderer, body, take(sign, signer, scene, size, rng, fps=fps), clip, rng)
-            clip += 1
-        if body is not None:
             body.release()
+            clip += 1
 
 
 def _windows(

@@ -1,5 +1,6 @@
 """What each kind of movement does to a hand while the sign has its form."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +83,7 @@ def _swings(u: Reals, cycles: float) -> Reals:
 
 
 Parts = dict[str, Reals]
+Kind = Callable[[Movement, Reals, Reals, bool], Parts]
 
 
 def _held(movement: Movement, u: Reals, s: Reals, opposed: bool) -> Parts:
@@ -113,7 +115,7 @@ def _zigzag(movement: Movement, u: Reals, s: Reals, opposed: bool) -> Parts:
     return {"path": _LENGTH * (along + 0.24 * _swings(u, 3.0)[:, None] * np.array(across))}
 
 
-def _turned(column: int, size: float) -> "Kind":
+def _turned(column: int, size: float) -> Kind:
     def make(movement: Movement, u: Reals, s: Reals, opposed: bool) -> Parts:
         turn = np.zeros((len(u), 3))
         swing = _swings(u, 2.5) if movement.repeated else 2.0 * minimum_jerk(u) - 1.0
@@ -147,8 +149,7 @@ def _brush(movement: Movement, u: Reals, s: Reals, opposed: bool) -> Parts:
     return {"path": along, "gap": 0.05 * np.abs(2.0 * s - 1.0) ** 3}
 
 
-Kind = type(_held)
-_KINDS = {
+_KINDS: dict[str, Kind] = {
     "HELD": _held,
     "STRAIGHT": _straight,
     "ARC": _arc,

@@ -59,9 +59,9 @@ def random_style(rng: np.random.Generator) -> SignerStyle:
         head_deg=_triple(some(3.0), some(3.0), some(2.0)),
         shoulders_deg=float(rng.uniform(-1.0, 4.0)),
         place_m=_triple(some(0.012), some(0.014), some(0.014)),
-        turn_deg=_triple(some(5.0), some(5.0), some(5.0)),
-        laxness=float(rng.uniform(0.0, 0.16)),
-        finger_deg=tuple(float(angle) for angle in some(2.5, NUM_FINGER_ANGLES)),
+        turn_deg=_triple(some(4.0), some(4.0), some(4.0)),
+        laxness=float(rng.uniform(0.0, 0.13)),
+        finger_deg=tuple(float(angle) for angle in some(2.0, NUM_FINGER_ANGLES)),
         mouthing=float(rng.uniform(0.0, 1.0)),
     )
 

@@ -75,4 +75,5 @@ def unrest(rng: np.random.Generator, num_frames: int, channels: int, period_s: f
     sigma = max(period_s * fps / 2.5, 0.5)
     reach = int(np.ceil(3.0 * sigma))
     noise = smooth(rng.standard_normal((num_frames + 2 * reach, channels)), sigma)[reach : reach + num_frames]
-    return noise * np.sqrt(2.0 * np.sqrt(np.pi) * sigma)
+    motion: Reals = noise * np.sqrt(2.0 * np.sqrt(np.pi) * sigma)
+    return motion

@@ -35,6 +35,12 @@ def test_a_still_clip_is_cut_in_the_middle():
     assert crop_offset([flat(90, width=200, height=SIZE)], SIZE) == (200 - SIZE) // 2
 
 
+def test_a_portrait_clip_is_cut_where_the_head_is_unless_the_movement_is_elsewhere():
+    assert crop_offset([flat(90, width=SIZE, height=200)] * 5, SIZE) == (200 - SIZE) // 4
+    low = [frame.transpose(1, 0, 2) for frame in moving_square(12, width=192, height=SIZE, centre=(160, 32))]
+    assert crop_offset(low, SIZE) > (192 - SIZE) // 2
+
+
 def test_a_cut_to_black_is_no_movement():
     frames = moving_square(12, width=192, height=SIZE, centre=(150, 32))
     black = [np.zeros_like(frames[0])] * 2

@@ -62,7 +62,9 @@ def test_every_clip_comes_once_a_round_and_rounds_differ() -> None:
 
 
 def test_sources_are_mixed_by_weight() -> None:
-    first, second = (ArraySource([replace(clip, video=name)]) for clip, name in zip(generate_clips(2, 32), "ab"))
+    first, second = (
+        ArraySource([replace(clip, video=name)]) for clip, name in zip(generate_clips(2, 32), "ab", strict=True)
+    )
     mixed = MixedSource([first, second], [3, 1])
     videos = [mixed.pair(number)[0].video for number in range(2000)]
     assert videos.count("a") / 2000 == pytest.approx(0.75, abs=0.03)
@@ -106,7 +108,9 @@ def test_a_source_that_gives_nothing_ends_the_run(clips: list[Clip]) -> None:
         def pair(self, number: int) -> tuple[Sample, Sample]:
             raise SampleError(f"shard {number % 2} is empty")
 
-    with pytest.raises(DataError, match="20 pairs of windows in a row can't be used, the last because shard 0 is empty"):
+    with pytest.raises(
+        DataError, match="20 pairs of windows in a row can't be used, the last because shard 0 is empty"
+    ):
         Pairs(Empty())[0]
 
 

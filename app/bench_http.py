@@ -1,0 +1,212 @@
+"""What HTTP costs beside the work itself, and how long a start takes: `python -m app.bench_http --clip VIDEO...`.
+
+The service runs in a process of its own, as `python -m app serve`, with the encoder that the settings name.
+"""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import numpy as np
+import typer
+
+from app.client import Client
+from app.schemas import SearchAnswer
+from app.settings import Settings
+from index import snapshot
+from index.entries import Entry
+from model.encoder import EncoderInfo
+from model.runtime import OnnxEncoder
+
+READY_WITHIN_S = 120.0
+ENTRIES_PER_SIGN = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One search: the caller's whole wait, and what of it was no work on the query."""
+
+    total_ms: float
+    overhead_ms: float
+
+
+@contextmanager
+def serving(data: Path) -> Iterator[tuple[str, float]]:
+    """Run the service; gives its address and the seconds from its start until it was ready."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "SIGNDEX_DATA": str(data), "SIGNDEX_PORT": str(port), "SIGNDEX_MAX_SEARCHES": "64"}
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_ready(address, process)
+            yield address, time.perf_counter() - began
+        finally:
+            process.terminate()
+
+
+def wait_until_ready(address: str, process: subprocess.Popen[bytes]) -> None:
+    """Ask again and again until the service is ready.
+
+    Raises:
+        RuntimeError: it ended, or took too long.
+    """
+    deadline = time.monotonic() + READY_WITHIN_S
+    with httpx.Client() as client:
+        while True:
+            try:
+                if client.get(f"{address}/readyz").is_success:
+                    return
+            except httpx.TransportError:
+                pass  # it does not listen yet
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the service was not ready within {READY_WITHIN_S:g} s")
+            time.sleep(0.01)
+
+
+def publish_random(settings: Settings, info: EncoderInfo, num_entries: int) -> None:
+    """Publish a dictionary of random vectors, each entry as filmed and mirrored."""
+    entries = [
+        Entry(f"{number}.mp4", f"SIGN {number // ENTRIES_PER_SIGN}", f"{number}.mp4", language="xx", mirrored=mirrored)
+        for number in range(num_entries)
+        for mirrored in (False, True)
+    ]
+    vectors = np.random.default_rng(0).normal(size=(len(entries), info.config.dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    snapshot.publish(settings.snapshots, vectors, entries, encoder_id=info.encoder_id)
+
+
+def search_costs(address: str, clips: Sequence[Path], num_clients: int, num_searches: int) -> list[Cost]:
+    """What searches cost their callers, each of whom sends the next one as soon as the last is answered."""
+    videos = [clip.read_bytes() for clip in clips]
+    mine = threading.local()
+
+    def search(number: int) -> Cost:
+        if not hasattr(mine, "client"):
+            mine.client = Client(address)
+        began = time.perf_counter()
+        answer = mine.client.search(videos[number % len(videos)])
+        return cost_of(answer, (time.perf_counter() - began) * 1000)
+
+    with ThreadPoolExecutor(num_clients) as pool:
+        list(pool.map(search, range(2 * num_clients)))  # connections are open and decoders warm
+        return list(pool.map(search, range(num_searches)))
+
+
+def cost_of(answer: SearchAnswer, total_ms: float) -> Cost:
+    """What is left of the caller's wait without decoding, encoding and searching."""
+    spent = answer.timings_ms
+    return Cost(total_ms, total_ms - spent.decode - spent.encode - spent.search)
+
+
+def again_ms(address: str, clip: Path, num_searches: int) -> list[float]:
+    """How long a caller waits for a trimmed query to be looked up again."""
+    with Client(address) as client:
+        answer = client.search(clip)
+        assert answer.query_id is not None
+        waits = []
+        for number in range(num_searches):
+            began = time.perf_counter()
+            client.search_again(answer.query_id, start_s=0.1 + 0.01 * (number % 10))
+            waits.append((time.perf_counter() - began) * 1000)
+    return waits
+
+
+def row(name: str, *columns: Sequence[float]) -> str:
+    """A Markdown row: median and 95th percentile of each column."""
+    cells = [f"{np.percentile(column, share):.1f}" for column in columns for share in (50, 95)]
+    return f"| {' | '.join([name, *cells])} |"
+
+
+def machine() -> str:
+    """The machine in one line."""
+    models = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: int) -> str:
+    """All tables as Markdown."""
+    settings = Settings()
+    encoder = OnnxEncoder(settings.encoder, threads=1)
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = (settings.model_copy(update={"data": Path(folder) / name}) for name in ("small", "large"))
+        publish_random(small, encoder.info, 1000)
+        publish_random(large, encoder.info, num_entries)
+        with serving(small.data) as (address, _):
+            costs = {n: search_costs(address, clips, n, num_searches) for n in (1, 8)}
+        starts = []
+        for _ in range(repeats):
+            with serving(large.data) as (address, seconds):
+                starts.append(seconds)
+        with serving(large.data) as (address, _):
+            again = again_ms(address, clips[0], 200)
+    lines = [
+        "# The service",
+        "",
+        f"{machine()}; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), SIGNDEX_THREADS "
+        f"{settings.threads}, clips {', '.join(clip.stem for clip in clips)}. Callers run on the same machine.",
+        "",
+        "## What HTTP adds to a search by video",
+        "",
+        "The caller's wait less decoding, encoding and searching; waiting for one's turn counts into those.",
+        "",
+        "| callers at once | wait p50 ms | p95 | of it overhead p50 ms | p95 |",
+        "|---|---|---|---|---|",
+        *(
+            row(str(n), [each.total_ms for each in of_n], [each.overhead_ms for each in of_n])
+            for n, of_n in costs.items()
+        ),
+        "",
+        f"{num_searches} searches each, after warm-up, 1,000 entries.",
+        "",
+        f"## With {num_entries:,} entries, as filmed and mirrored",
+        "",
+        "| | p50 | p95 |",
+        "|---|---|---|",
+        row("start to ready, s", starts),
+        row("`POST /v1/search/vector` with a trim, ms", again),
+        "",
+        f"{repeats} starts, 200 searches, {encoder.info.config.dim} numbers per vector.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main(
+    *,
+    clips: Annotated[list[Path], typer.Option("--clip", help="Videos to search with.")],
+    num_searches: Annotated[int, typer.Option("--searches", help="Per number of callers.")] = 100,
+    num_entries: Annotated[int, typer.Option("--entries", help="Of the large dictionary.")] = 100_000,
+    repeats: Annotated[int, typer.Option(help="Starts.")] = 5,
+    write: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
+) -> None:
+    """Measure the service and print Markdown tables."""
+    text = report(clips, num_searches, num_entries, repeats)
+    typer.echo(text)
+    if write is not None:
+        write.parent.mkdir(parents=True, exist_ok=True)
+        write.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,228 @@
+"""Videos decoded in another process: the same windows, and limits that hold."""
+
+import io
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.messages import receive_with_file, send
+from app.errors import VideoTooCostlyError, VideoUndecodableError
+from app.lookup import WHOLE, Stretch
+from model.cut import Cutting, open_windows
+from model.errors import NotAVideoError, VideoTooLongError
+from model.video import VideoLimits
+from tests.clips import moving_square
+from tests.clips import write_clip as write_pictures
+from tests.tiny_videos import write_clip
+
+CUTTING = Cutting(fps=25, num_frames=16, size=64, stride_frames=4)
+LIMITS = VideoLimits()
+GENEROUS = DecoderLimits(memory_bytes=512_000_000, seconds=60)
+
+
+@contextmanager
+def decoding(limits=GENEROUS):
+    decoder = Decoder(limits)
+    try:
+        yield decoder
+    finally:
+        decoder.kill()
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with decoding() as decoder:
+        yield decoder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", 1, seconds=2)
+
+
+def cut(decoder, path, cutting=CUTTING, limits=LIMITS, stretch=WHOLE):
+    with path.open("rb") as file:
+        return decoder.cut(file.fileno(), cutting, limits, stretch)
+
+
+def pause_video(path: Path) -> Path:
+    """Something moves, then nothing for two seconds, then again."""
+    pictures = moving_square(100, width=96, height=96, centre=(48, 48), noise=0)
+    write_pictures(path, [*pictures[:30], *[pictures[29]] * 50, *pictures[30:60]])
+    return path
+
+
+@pytest.mark.parametrize("stride_frames", [1, 4, 8, 16])
+@pytest.mark.parametrize("stretch", [WHOLE, Stretch(0.4, 1.7), Stretch(0.1, 0.3)])
+def test_windows_from_another_process_are_those_cut_here(decoder, tmp_path, stride_frames, stretch):
+    cutting = Cutting(fps=25, num_frames=16, size=64, stride_frames=stride_frames)
+    path = pause_video(tmp_path / "pause.mp4")
+    theirs = cut(decoder, path, cutting, stretch=stretch)
+    with open_windows(path, cutting, start_s=stretch.start_s, end_s=stretch.end_s) as stream:
+        ours = list(stream)
+    assert theirs.start_frames.tolist() == [window.start_frame for window, _ in ours]
+    assert theirs.motion.tolist() == pytest.approx([motion for _, motion in ours])
+    assert theirs.seen == stream.seen
+    for number, (window, _) in enumerate(ours):
+        assert np.array_equal(theirs[number], window.frames)
+
+
+def test_frames_that_windows_share_are_sent_once(decoder, clip):
+    theirs = cut(decoder, clip)
+    assert len(theirs) * 16 > len(theirs.frames) == theirs.start_frames[-1] + 16
+
+
+@pytest.mark.parametrize(("content", "error"), [(b"", NotAVideoError), (b"no video at all" * 99, NotAVideoError)])
+def test_a_refusal_comes_with_its_class_and_words_and_the_process_lives_on(decoder, clip, tmp_path, content, error):
+    (tmp_path / "x.mp4").write_bytes(content)
+    before = decoder.pid
+    with pytest.raises(error, match=r"empty|not a video"):
+        cut(decoder, tmp_path / "x.mp4")
+    with pytest.raises(VideoTooLongError, match=r"the limit is 1 s"):
+        cut(decoder, clip, limits=VideoLimits(max_duration_s=1))
+    assert len(cut(decoder, clip)) > 1
+    assert decoder.pid == before
+
+
+def test_a_video_that_takes_too_long_is_too_costly(clip):
+    with decoding(DecoderLimits(memory_bytes=512_000_000, seconds=0.2)) as decoder:
+        cut(decoder, clip)  # its start took longer than that, and did not count
+        os.kill(decoder.pid, signal.SIGSTOP)
+        with pytest.raises(VideoTooCostlyError, match=r"more than 0\.2 s \(SIGNDEX_DECODE_S\)"):
+            cut(decoder, clip)
+
+
+def test_a_video_that_takes_too_much_memory_is_too_costly(clip, decoder):
+    large = Cutting(fps=25, num_frames=16, size=1024, stride_frames=16)
+    assert len(cut(decoder, clip, large)) > 1
+    with decoding(DecoderLimits(memory_bytes=20_000_000, seconds=60)) as small:
+        cut(small, clip)
+        with pytest.raises(VideoTooCostlyError, match=r"more than 20 MB \(SIGNDEX_DECODE_MB\)"):
+            cut(small, clip, large)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_process_that_dies_over_a_video_says_how(clip, number):
+    with decoding() as decoder:
+        cut(decoder, clip)
+        os.kill(decoder.pid, signal.SIGSTOP)
+        threading.Timer(0.1, os.kill, (decoder.pid, number)).start()
+        if number != signal.SIGKILL:
+            threading.Timer(0.15, os.kill, (decoder.pid, signal.SIGCONT)).start()
+        with pytest.raises(VideoUndecodableError, match=number.name):
+            cut(decoder, clip)
+
+
+def test_processor_time_ends_a_process_even_without_the_server(clip):
+    with decoding(DecoderLimits(memory_bytes=512_000_000, seconds=60)) as decoder:
+        cut(decoder, clip)
+        limits = Path(f"/proc/{decoder.pid}/limits").read_text()
+    [line] = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
+    assert 60 <= int(line.split()[3]) <= 70
+
+
+def test_killing_frees_whoever_waits(clip):
+    with decoding() as decoder:
+        cut(decoder, clip)
+        os.kill(decoder.pid, signal.SIGSTOP)
+        threading.Timer(0.1, decoder.kill).start()
+        began = time.monotonic()
+        with pytest.raises(VideoUndecodableError):
+            cut(decoder, clip)
+        assert time.monotonic() - began < 30
+
+
+def test_a_process_knows_no_secret_and_no_library_of_the_server(monkeypatch, clip):
+    monkeypatch.setenv("SIGNDEX_ADMIN_KEY", "not for the decoder")
+    with decoding() as decoder:
+        cut(decoder, clip)
+        environment = Path(f"/proc/{decoder.pid}/environ").read_bytes()
+        libraries = Path(f"/proc/{decoder.pid}/maps").read_text()
+        deadline = time.monotonic() + 10
+        while "clip.mp4" in open_files(decoder.pid):  # it closes the file right after its last message
+            assert time.monotonic() < deadline
+    assert b"SIGNDEX" not in environment
+    for name in ("torch", "onnx", "faiss"):
+        assert name not in libraries
+
+
+def open_files(pid):
+    return [path.readlink().name for path in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def test_a_picture_is_the_middle_of_the_clip_as_jpeg(decoder, tmp_path):
+    path = tmp_path / "halves.mp4"
+    levels = [np.full((64, 96, 3), level, np.uint8) for level in (30, 120, 220)]
+    write_pictures(path, [levels[number // 25] for number in range(75)])
+    with path.open("rb") as file:
+        content = decoder.picture(file.fileno(), 128, LIMITS)
+    with av.open(io.BytesIO(content)) as jpeg:
+        [frame] = jpeg.decode(video=0)
+    assert content[:2] == b"\xff\xd8"
+    assert (frame.width, frame.height) == (128, 128)
+    assert frame.to_ndarray(format="rgb24").mean() == pytest.approx(120, abs=6)
+
+
+class Liar:
+    """What a process could send after a video has taken it over."""
+
+    def __init__(self, decoder, messages):
+        self.decoder = decoder
+        import socket
+
+        ours, theirs = socket.socketpair()
+        self.decoder._socket.close()
+        self.decoder._socket = ours
+        self.thread = threading.Thread(target=self.run, args=(theirs, messages))
+        self.thread.start()
+
+    def run(self, sock, messages):
+        with sock:
+            send(sock, {"ready": True})
+            received = receive_with_file(sock)
+            os.close(received[1])
+            try:
+                for message in messages:
+                    send(sock, *message) if isinstance(message, tuple) else sock.sendall(message)
+            except OSError:
+                pass
+
+
+FACTS = {
+    "container": "mp4", "codec": "h264", "width": 64, "height": 64, "rotation_deg": 0, "source_fps": 25.0,
+    "duration_s": 1.0, "num_frames": 25,
+}  # fmt: skip
+SEEN = {"start_s": 0.0, "facts": FACTS, "warnings": []}
+WINDOW = bytes(16 * 64 * 64 * 3)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [b"\xff" * 64],
+        [({"seen": SEEN},)],
+        [({"start_frame": 0, "motion": 9.0}, WINDOW), ({"seen": {**SEEN, "facts": {}}},)],
+        [({"start_frame": 1, "motion": 9.0}, WINDOW), ({"seen": SEEN},)],
+        [({"start_frame": 0, "motion": 9.0}, WINDOW[:-1]), ({"seen": SEEN},)],
+        [({"start_frame": 0, "motion": 9.0}, b""), ({"seen": SEEN},)],
+        [({"start_frame": 0, "motion": "much"}, WINDOW), ({"seen": SEEN},)],
+        [({"start_frame": 0, "motion": 9.0}, WINDOW), ({"seen": {**SEEN, "facts": {**FACTS, "num_frames": 10**12}}},)],
+        [({"start_frame": 0, "motion": 9.0}, WINDOW)] * 200,
+        [({"what": 1},)],
+    ],
+)
+def test_what_a_process_sends_is_not_believed(clip, messages):
+    with decoding() as decoder:
+        liar = Liar(decoder, messages)
+        with pytest.raises(VideoUndecodableError, match="nonsense"):
+            cut(decoder, clip)
+        decoder.kill()
+        liar.thread.join()

@@ -1,0 +1,103 @@
+"""Many clips through one encoder."""
+
+import threading
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from app.bulk import Clip, embed_clips
+from model.embed import Embedder
+from model.errors import NotAVideoError
+from model.pooling import pool
+from tests.fakes import FakeEncoder
+from tests.tiny_videos import write_clip
+
+
+class Recorder(FakeEncoder):
+    """Remembers the sizes of its batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.sizes = []
+
+    def encode(self, windows, visible=None):
+        self.sizes.append(len(windows))
+        return super().encode(windows, visible)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    return [Clip(write_clip(folder / f"{i}.mp4", i, seconds=0.8 + 0.2 * (i % 4)), 0.0, None) for i in range(12)]
+
+
+@pytest.mark.parametrize("num_decoders", [1, 3])
+def test_every_clip_gets_the_vectors_it_gets_alone(clips, num_decoders):
+    embedder = Embedder(FakeEncoder())
+    seen = set()
+    for clip in embed_clips(clips, embedder, num_decoders):
+        seen.add(clip.number)
+        for part, alone in zip((clip.filmed, clip.mirrored), embedder.embed_both(clips[clip.number].path), strict=True):
+            vector = pool(part.encoding.embedding, part.encoding.activity)
+            np.testing.assert_allclose(vector, alone.vector, atol=1e-6)
+            assert len(part.start_frames) == alone.encoded.sum()
+    assert seen == set(range(12))
+
+
+def test_the_encoder_works_on_full_batches_but_for_the_last(clips):
+    encoder = Recorder()
+    list(embed_clips(clips, Embedder(encoder)))
+    assert set(encoder.sizes[:-1]) == {8}
+    assert encoder.sizes[-1] <= 8
+
+
+def test_the_stretch_of_a_clip_is_kept_to(clips):
+    embedder = Embedder(FakeEncoder())
+    part = Clip(clips[3].path, 0.2, 0.9)
+    [embedded] = embed_clips([part], embedder)
+    alone = embedder.embed(part.path, start_s=0.2, end_s=0.9)
+    vector = pool(embedded.filmed.encoding.embedding, embedded.filmed.encoding.activity)
+    np.testing.assert_allclose(vector, alone.vector, atol=1e-6)
+
+
+def test_a_clip_that_can_not_be_used_is_told_and_the_others_go_on(clips, tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    broken = [Clip(tmp_path / "text.mp4", 0, None), *clips[:3], Clip(tmp_path / "gone.mp4", 0, None)]
+    found = {clip.number: clip for clip in embed_clips(broken, Embedder(FakeEncoder()))}
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    assert isinstance(found[0].error, NotAVideoError)
+    assert found[4].error is not None
+    assert all(found[number].error is None for number in (1, 2, 3))
+
+
+def test_nothing_to_embed_is_done_at_once():
+    assert list(embed_clips([], Embedder(FakeEncoder()))) == []
+
+
+def decoders():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("decoder-")]
+
+
+def test_stopping_early_leaves_no_decoder_behind(clips):
+    with closing(embed_clips(clips, Embedder(FakeEncoder()), 3)) as embedded:
+        next(embedded)
+    assert decoders() == []
+
+
+def test_an_encoder_that_fails_ends_the_work_and_the_decoders(clips):
+    encoder = FakeEncoder()
+    encoder.error = MemoryError("no more")
+    with pytest.raises(MemoryError), closing(embed_clips(clips, Embedder(encoder))) as embedded:
+        list(embedded)
+    assert decoders() == []
+
+
+def test_a_fault_of_a_decoder_is_no_skipped_clip(clips, monkeypatch):
+    def faulty(*_, **__):
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("app.bulk.open_windows", faulty)
+    with pytest.raises(ZeroDivisionError, match="a fault"):
+        list(embed_clips(clips, Embedder(FakeEncoder())))
+    assert decoders() == []

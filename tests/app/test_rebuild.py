@@ -1,0 +1,332 @@
+"""From a folder to a snapshot, without HTTP: what is embedded, what is kept, what the report card says."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from app.errors import DictionaryEmptyError
+from app.reindex import Mode
+from app.services import open_services
+from app.settings import Settings
+from index import faiss_index, snapshot
+from index.catalogue import Filters
+from index.errors import EncoderMismatchError, SelfCheckError, SnapshotMissingError
+from model.embed import Embedder
+from tests.app.conftest import GLOSSES, SilentProgress
+from tests.conftest import ROOT
+from tests.fakes import FakeEncoder
+from tests.tiny_videos import write_clip
+
+
+@pytest.fixture
+def folder(dictionary_folder, tmp_path):
+    """A dictionary folder that a test may change."""
+    return shutil.copytree(dictionary_folder, tmp_path / "videos")
+
+
+class CountingEncoder(FakeEncoder):
+    """Counts the windows it is given."""
+
+    def __init__(self, encoder_id="fa4e00000000"):
+        super().__init__(encoder_id)
+        self.num_windows = 0
+
+    def encode(self, windows, visible=None):
+        self.num_windows += len(windows)
+        return super().encode(windows, visible)
+
+
+@pytest.fixture
+def encoder():
+    return CountingEncoder()
+
+
+@pytest.fixture
+def services(tmp_path, folder, encoder):
+    return open_services(Settings(data=tmp_path / "data", dictionary=folder), encoder)
+
+
+def rebuild(services, mode=Mode.MISSING):
+    """One run; gives its report card."""
+    return services.rebuild(SilentProgress(), mode).report
+
+
+def vector_of(path):
+    return Embedder(FakeEncoder()).embed(path).vector
+
+
+def first(services, vector, **filters):
+    """The sign nearest to a vector."""
+    return services.dictionary().search(vector, k=1, encoder_id="fa4e00000000", filters=Filters(**filters))[0]
+
+
+def test_a_second_run_with_nothing_changed_embeds_nothing_and_gives_the_same_vectors(services, encoder):
+    assert rebuild(services)["cache"] == {"num_cached": 0, "num_embedded": 5, "notes": []}
+    before, num_windows = services.dictionary(), encoder.num_windows
+    assert rebuild(services)["cache"] == {"num_cached": 5, "num_embedded": 0, "notes": []}
+    assert encoder.num_windows == num_windows
+    after = services.dictionary()
+    assert after.entries == before.entries
+    files = [services.settings.snapshots / used.snapshot_id / "vectors.npy" for used in (before, after)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_only_what_is_new_or_changed_is_embedded(services, encoder, folder):
+    rebuild(services)
+    write_clip(folder / "ZEBRA.mp4", 99)
+    write_clip(folder / "APPLE.mp4", 98)
+    (folder / "BREAD.mp4").rename(folder / "CAKE.mp4")
+    (folder / "CHAIR.mp4").unlink()
+    assert rebuild(services)["cache"] == {"num_cached": 3, "num_embedded": 2, "notes": []}
+    assert {sign.gloss for sign in services.dictionary().signs} == {"APPLE", "CAKE", "DANCE", "EARTH", "ZEBRA"}
+    assert first(services, vector_of(folder / "APPLE.mp4")).score == pytest.approx(1, abs=1e-5)
+
+
+def test_a_full_run_embeds_everything_anew(services):
+    rebuild(services)
+    assert rebuild(services, Mode.FULL)["cache"]["num_embedded"] == 5
+
+
+def test_another_encoder_does_not_get_what_the_first_one_made(services, folder):
+    rebuild(services)
+    other = open_services(services.settings, CountingEncoder("bbbbbbbbbbbb"))
+    assert other.rebuild(SilentProgress()).report["cache"]["num_embedded"] == 5
+    assert rebuild(services)["cache"]["num_cached"] == 5
+
+
+def test_a_clip_filmed_in_the_mirror_is_found_and_said_to_be(services, folder, tmp_path):
+    rebuild(services)
+    for gloss in GLOSSES:
+        _, flipped = Embedder(FakeEncoder()).embed_both(folder / f"{gloss}.mp4")
+        hit = first(services, flipped.vector)
+        assert (hit.sign.gloss, hit.mirrored) == (gloss, True)
+        assert not first(services, vector_of(folder / f"{gloss}.mp4")).mirrored
+    assert (services.dictionary().num_entries, len(services.dictionary().entries)) == (5, 10)
+
+
+def test_two_stretches_of_one_video_are_two_entries(services, encoder, folder):
+    long = folder / "long.mp4"
+    write_clip(long, 5, seconds=1.0)
+    other = write_clip(folder / "other.mp4", 6, seconds=1.0)
+    joined = folder / "both.mp4"
+    join(long, other, joined)
+    (folder / "entries.csv").write_text(
+        "id,gloss,video,start_s,end_s,language,tags\n"
+        "1,LONG,both.mp4,0,1,ase,a\n2,OTHER,both.mp4,1,2,gsg,a|b\n3,SAME,both.mp4,1,2,,\n"
+    )
+    card = rebuild(services)
+    assert (card["entries"], card["cache"]["num_embedded"]) == (3, 2)
+    assert first(services, vector_of(long)).sign.gloss == "LONG"
+    assert first(services, vector_of(other)).sign.gloss in ("OTHER", "SAME")
+    assert first(services, vector_of(long), language="gsg").sign.gloss == "OTHER"
+    assert first(services, vector_of(long), tag="b").sign.gloss == "OTHER"
+    [pair] = [pair for pair in card["near_duplicates"]["pairs"] if not pair["mirrored"]]
+    assert pair["ids"] == ("2", "3")
+    assert services.dictionary().entry("2").start_s == 1
+
+
+def join(one, other, target):
+    """One video after the other."""
+    import av
+
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25, width=128, height=128, pix_fmt="yuv420p", bit_rate=2_000_000)
+        for source in (one, other):
+            with av.open(str(source)) as original:
+                for frame in original.decode(video=0):
+                    picture = frame.to_ndarray(format="rgb24")
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def test_the_report_card_says_what_an_editor_wants_to_know(services, folder):
+    shutil.copy(folder / "APPLE.mp4", folder / "PEAR.mp4")
+    (folder / "BREAD").mkdir()
+    write_clip(folder / "BREAD" / "1.mp4", 77)
+    (folder / "BROKEN.mp4").write_bytes(b"nothing")
+    card = rebuild(services)
+    assert (card["entries"], card["signs"], card["mode"], card["previous"]) == (7, 6, "missing", None)
+    [skipped] = card["skipped"]
+    assert (skipped["video"], skipped["line"]) == ("BROKEN.mp4", None)
+    assert card["single_video_signs"] == {"num": 5, "glosses": ["APPLE", "CHAIR", "DANCE", "EARTH", "PEAR"]}
+    assert card["near_duplicates"]["num"] >= 1
+    assert card["near_duplicates"]["pairs"][0]["glosses"] == ("APPLE", "PEAR")
+    assert card["near_duplicates"]["pairs"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert card["self_check"] == {"num_checked": 14, "of": 14}
+    assert set(card["durations_s"]) == {"scan", "hash", "embed", "check"}
+    assert card["cache"]["num_embedded"] == 6
+    published = services.dictionary().snapshot_id
+    on_disk = json.loads((services.settings.snapshots / published / "manifest.json").read_text())["report"]
+    assert on_disk["near_duplicates"]["num"] == card["near_duplicates"]["num"]
+    assert rebuild(services)["previous"] == {"snapshot_id": published, "entries": 7, "signs": 6, "vectors": 14}
+
+
+def test_rows_that_can_not_be_used_are_in_the_report_with_their_line(services, folder):
+    (folder / "broken.mp4").write_bytes(b"nothing")
+    (folder / "entries.csv").write_text("gloss,video\nAPPLE,APPLE.mp4\nGONE,gone.mp4\nBROKEN,broken.mp4\n")
+    progress = SilentProgress()
+    report = services.rebuild(progress).report
+    assert [(skipped["video"], skipped["line"]) for skipped in report["skipped"]] == [
+        ("gone.mp4", 3),
+        ("broken.mp4", 4),
+    ]
+    assert [skipped.line for skipped in progress.skipped] == [3, 4]
+
+
+def test_the_phases_come_in_order(services):
+    progress = SilentProgress()
+    services.rebuild(progress)
+    assert progress.phases == [("scan", 1), ("hash", 5), ("embed", 5), ("check", 1), ("publish", 1)]
+    progress = SilentProgress()
+    services.rebuild(progress)
+    assert ("embed", 0) in progress.phases
+
+
+class CancelledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("phase", ["scan", "hash", "embed", "check", "publish"])
+def test_a_run_stopped_in_any_phase_publishes_nothing(services, folder, phase):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    write_clip(folder / "ZEBRA.mp4", 99)
+
+    class Stopping(SilentProgress):
+        def phase(self, name, total):
+            if name == phase:
+                raise CancelledError
+
+    with pytest.raises(CancelledError):
+        services.rebuild(Stopping())
+    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
+    assert len(snapshot.manifests(services.settings.snapshots)) == 1
+    assert rebuild(services)["entries"] == 6
+
+
+def test_what_a_stopped_run_embedded_is_not_embedded_again(services, encoder):
+    class Stopping(SilentProgress):
+        def phase(self, name, total):
+            if name == "check":
+                raise CancelledError
+
+    with pytest.raises(CancelledError):
+        services.rebuild(Stopping())
+    assert rebuild(services)["cache"]["num_cached"] == 5
+
+
+def test_a_damaged_cache_costs_time_and_leaves_a_note(services):
+    rebuild(services)
+    services.settings.cache.write_bytes(b"no database " * 1000)
+    card = rebuild(services)
+    assert card["cache"]["num_embedded"] == 5
+    assert "damaged" in card["cache"]["notes"][0]
+    assert rebuild(services)["cache"]["num_cached"] == 5
+
+
+def test_a_cache_that_may_hold_nothing_is_emptied_after_the_run(tmp_path, folder, encoder):
+    services = open_services(Settings(data=tmp_path / "data", dictionary=folder, cache_gb=0), encoder)
+    rebuild(services)
+    assert rebuild(services)["cache"]["num_embedded"] == 5
+
+
+def test_vectors_that_do_not_find_themselves_are_not_published(services, monkeypatch):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    build = faiss_index.build
+    monkeypatch.setattr(faiss_index, "build", lambda vectors: build(np.roll(vectors, 3, axis=0)))
+    with pytest.raises(SelfCheckError, match="nothing was published"):
+        rebuild(services)
+    assert snapshot.current_id(services.settings.snapshots) == published
+
+
+def test_going_back_and_forth_between_snapshots(services, folder):
+    rebuild(services)
+    old = services.dictionary().snapshot_id
+    write_clip(folder / "ZEBRA.mp4", 99)
+    rebuild(services)
+    new = services.dictionary().snapshot_id
+    assert services.activate(old).num_entries == 5
+    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == old
+    assert services.activate(new).num_entries == 6
+    services.activate(old)
+    assert open_services(services.settings, CountingEncoder()).dictionary().snapshot_id == old
+    rebuild(services)
+    kept = {manifest.snapshot_id for manifest in snapshot.manifests(services.settings.snapshots)}
+    assert kept == {old, services.dictionary().snapshot_id}
+    with pytest.raises(SnapshotMissingError):
+        services.activate(new)
+    for nonsense in ("../..", "", "nothing", "CURRENT", f"{old}/../{old}"):
+        with pytest.raises(SnapshotMissingError):
+            services.activate(nonsense)
+
+
+def test_a_snapshot_of_another_encoder_is_not_activated(services):
+    rebuild(services)
+    old = services.dictionary().snapshot_id
+    other = open_services(services.settings, CountingEncoder("bbbbbbbbbbbb"))
+    with pytest.raises(DictionaryEmptyError, match="made by encoder fa4e00000000"):
+        other.dictionary()
+    other.rebuild(SilentProgress())
+    with pytest.raises(EncoderMismatchError):
+        other.activate(old)
+    assert other.dictionary().encoder_id == "bbbbbbbbbbbb"
+    assert snapshot.current_id(services.settings.snapshots) == other.dictionary().snapshot_id
+
+
+def test_a_disk_that_is_full_while_publishing_keeps_the_old_snapshot_serving(services, folder):
+    rebuild(services)
+    published = services.dictionary()
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from tests.app.test_rebuild import *\n"
+        "from index.errors import SnapshotWriteError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "services = open_services(Settings(data=Path(sys.argv[1]), dictionary=Path(sys.argv[2])), FakeEncoder())\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))\n"
+        "try:\n    services.rebuild(SilentProgress())\n"
+        "except SnapshotWriteError as error:\n    print(error)\n"
+        "print(len(first(services, vector_of(Path(sys.argv[2]) / 'APPLE.mp4')).sign.gloss))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(services.settings.data), str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "what was published stays" in ran.stdout
+    assert ran.stdout.splitlines()[-1] == "5"
+    assert snapshot.load(services.settings.snapshots).snapshot_id == published.snapshot_id
+    names = {path.name for path in services.settings.snapshots.iterdir()}
+    assert names == {".lock", "CURRENT", published.snapshot_id}
+
+
+def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(services, folder):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    for seed in range(40):
+        write_clip(folder / f"NEW{seed}.mp4", 100 + seed)
+    script = (
+        "import sys, time; from pathlib import Path; from tests.app.test_rebuild import *\n"
+        "class Slow(FakeEncoder):\n"
+        "    def encode(self, windows, visible=None):\n"
+        "        print('window', flush=True)\n        time.sleep(0.01)\n"
+        "        return super().encode(windows, visible)\n"
+        "data, folder = map(Path, sys.argv[1:])\n"
+        "open_services(Settings(data=data, dictionary=folder), Slow()).rebuild(SilentProgress())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(services.settings.data), str(folder)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as running:
+        for _ in range(20):
+            running.stdout.readline()
+        os.kill(running.pid, signal.SIGKILL)
+    again = open_services(services.settings, CountingEncoder())
+    assert again.dictionary().snapshot_id == published
+    card = again.rebuild(SilentProgress()).report
+    assert card["entries"] == 45
+    assert card["cache"]["num_cached"] > 5
+    assert card["cache"]["notes"] == []

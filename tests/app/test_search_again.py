@@ -1,0 +1,174 @@
+"""POST /v1/search/vector: again, without decoding and encoding."""
+
+import numpy as np
+import pytest
+
+from app.errors import QueryUnknownError, StretchError
+from app.lookup import WHOLE, Stretch
+from app.queries import KEPT_S, KeptQueries
+from app.searches import vector_of
+from model.embed import ClipEmbedding, Embedder
+from model.pooling import pool
+from tests.app.conftest import GLOSSES
+from tests.fakes import FakeEncoder
+from tests.tiny_videos import write_clip
+
+
+@pytest.fixture
+def asked(served, dictionary_folder):
+    return served.post(dictionary_folder / "CHAIR.mp4").json()
+
+
+def again(served, **asked):
+    return served.client.post("/v1/search/vector", json=asked)
+
+
+def test_a_query_asked_again_gives_the_same_hits_and_nothing_is_encoded(served, asked):
+    served.encoder.error = RuntimeError("nobody may encode")
+    answer = again(served, query_id=asked["query_id"]).json()
+    for same in ("hits", "query", "query_id", "snapshot_id", "encoder_id"):
+        assert answer[same] == asked[same]
+    assert answer["timings_ms"]["decode"] == answer["timings_ms"]["encode"] == 0
+
+
+def test_k_is_taken_anew(served, asked):
+    assert len(again(served, query_id=asked["query_id"], k=2).json()["hits"]) == 2
+
+
+def test_a_trimmed_query_is_pooled_from_the_windows_inside(served, dictionary_folder, tmp_path):
+    path = write_clip(tmp_path / "long.mp4", 7, seconds=3)
+    asked = served.post(path).json()
+    whole = Embedder(FakeEncoder()).embed(path)
+    inside = (whole.start_s >= 0.9) & (whole.start_s + 0.64 <= 2.2)
+    assert 1 < inside.sum() < len(inside) - 2
+    vector = pool(whole.embeddings[inside], whole.activity[inside])
+    expected = again(served, vector=vector.tolist()).json()["hits"]
+    trimmed = again(served, query_id=asked["query_id"], start_s=0.9, end_s=2.2).json()["hits"]
+    assert trimmed == expected
+    assert trimmed != asked["hits"]
+
+
+def test_a_vector_of_any_length_is_looked_up(served, dictionary_folder):
+    vector = Embedder(FakeEncoder()).embed(dictionary_folder / "DANCE.mp4").vector
+    for scale in (1, 20, 0.001):
+        answer = again(served, vector=(vector * scale).tolist()).json()
+        assert answer["hits"][0]["sign"]["gloss"] == "DANCE"
+        assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+        assert (answer["query"], answer["query_id"]) == (None, None)
+
+
+def test_filters_that_nothing_passes_give_no_hits(served, asked):
+    for filters in ({"language": "xx"}, {"tag": "xx"}):
+        response = again(served, query_id=asked["query_id"], **filters)
+        assert (response.status_code, response.json()["hits"]) == (200, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"query_id": "a", "vector": [1.0]},
+        {"vector": []},
+        {"vector": [1.0], "start_s": 1},
+        {"query_id": "a", "k": 0},
+        {"query_id": "a", "start_s": -1},
+        {"query_id": "a", "more": 1},
+        {"vector": ["many"]},
+    ],
+)
+def test_what_does_not_fit_is_refused(served, body):
+    response = again(served, **body)
+    assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:invalid-request")
+
+
+def test_numbers_that_are_none_are_refused(served):
+    for text in ("NaN", "Infinity", "1e999"):
+        response = served.client.post(
+            "/v1/search/vector", content=f'{{"vector": [{text}]}}', headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code == 422
+
+
+@pytest.mark.parametrize("vector", [[1.0] * 191, [0.0] * 192])
+def test_a_vector_of_another_size_or_without_direction_is_refused(served, vector):
+    response = again(served, vector=vector)
+    assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:vector-unusable")
+
+
+def test_an_unknown_query_is_not_found(served):
+    response = again(served, query_id="nope")
+    assert (response.status_code, response.json()["type"]) == (404, "urn:signdex:problem:query-unknown")
+
+
+def test_a_part_outside_of_the_clip_is_refused(served, asked):
+    response = again(served, query_id=asked["query_id"], start_s=9)
+    assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:empty-stretch")
+
+
+def test_filters_hold_for_videos_as_well(served, dictionary_folder):
+    answer = served.post(dictionary_folder / "CHAIR.mp4", language="xx").json()
+    assert answer["hits"] == []
+
+
+def clip(num_windows=10, still=()):
+    rng = np.random.default_rng(num_windows)
+    encoded = np.array([number not in still for number in range(num_windows)])
+    embeddings = rng.normal(size=(num_windows, 4)).astype(np.float32) * encoded[:, None]
+    activity = rng.random((num_windows, 2)).astype(np.float32) * encoded[:, None]
+    return ClipEmbedding(
+        vector=pool(embeddings[encoded], activity[encoded]),
+        embeddings=embeddings,
+        activity=activity,
+        encoded=encoded,
+        start_s=np.arange(num_windows, dtype=np.float32) * 0.32,
+        facts=None,
+        warnings=(),
+    )
+
+
+def test_the_whole_of_a_clip_keeps_its_vector():
+    whole = clip(still=(0, 1, 9))
+    assert vector_of(whole, 0.64, WHOLE) is whole.vector
+    assert vector_of(whole, 0.64, Stretch(0, 100)) == pytest.approx(whole.vector, abs=1e-6)
+
+
+def test_a_part_shorter_than_a_window_takes_the_nearest_window():
+    whole = clip()
+    vector = vector_of(whole, 0.64, Stretch(0.9, 1.1))  # around 1.0; window 2 is around 0.96, window 3 around 1.28
+    expected = whole.embeddings[2] / np.linalg.norm(whole.embeddings[2])
+    assert vector == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_part_in_which_nothing_moves_is_refused():
+    with pytest.raises(StretchError, match="nothing moves between 0 and 1 s"):
+        vector_of(clip(still=(0, 1)), 0.64, Stretch(0, 1))
+
+
+def test_kept_queries_are_bounded_in_bytes_and_the_oldest_goes_first():
+    kept = KeptQueries(max_bytes=1000)
+    ids = [kept.keep(clip()) for _ in range(5)]  # 160 + 80 + 10 + 40 bytes each
+    assert kept.num_bytes == 3 * 290
+    assert len(kept) == 3
+    for forgotten in ids[:2]:
+        with pytest.raises(QueryUnknownError):
+            kept.get(forgotten)
+    assert kept.get(ids[-1]).encoded.all()
+
+
+def test_kept_queries_are_forgotten_after_a_while():
+    now = [100.0]
+    kept = KeptQueries(max_bytes=10_000, clock=lambda: now[0])
+    old = kept.keep(clip())
+    now[0] += KEPT_S - 1
+    kept.get(old)
+    now[0] += 2
+    with pytest.raises(QueryUnknownError, match="15 minutes"):
+        kept.get(old)
+    kept.keep(clip())
+    assert len(kept) == 1
+
+
+def test_without_memory_nothing_is_kept(start, dictionary_folder):
+    served = start(filled=True, query_cache_mb=0)
+    asked = served.post(dictionary_folder / f"{GLOSSES[0]}.mp4").json()
+    assert again(served, query_id=asked["query_id"]).status_code == 404
