@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Ints
-from training.errors import LandmarksError, NoSignerError
+from training.errors import LandmarksError, LengthMismatchError, NoSignerError
 from training.skeleton import (
     FACE,
     L_ELBOW,
@@ -52,6 +52,8 @@ TWIN = 0.15
 """Two hands whose landmarks are this near to each other on average are taken for one, shoulder widths."""
 BESIDE = 0.3
 """A hand this far from its arm's wrist is doubtful, shoulder widths: found hands are at 0.05, 99 of 100 within 0.35."""
+MAX_LENGTH_SHARE = 0.02
+"""Clip and landmarks may differ by this share of their frames: re-encoding drops or doubles one at times."""
 TIME_TOLERANCE_S = 0.0006
 """A frame that starts this much later still counts as on display, as when videos are sampled."""
 
@@ -150,6 +152,19 @@ def read_landmarks(file: Path) -> Landmarks:
     return Landmarks(**arrays, fps=fps, size=(size[0], size[1]), times_s=times_s)
 
 
+def check_length(num_pictures: int, landmarks: Landmarks) -> None:
+    """Make sure that landmarks are of this clip.
+
+    Raises:
+        LengthMismatchError: they have another number of frames.
+    """
+    if abs(num_pictures - landmarks.num_frames) > max(1, MAX_LENGTH_SHARE * num_pictures):
+        raise LengthMismatchError(
+            f"the clip has {num_pictures} frames, its landmarks {landmarks.num_frames}; they may differ by "
+            f"{MAX_LENGTH_SHARE:.0%}: run `python -m training.pose` on this clip again"
+        )
+
+
 def observe(landmarks: Landmarks) -> Observed:
     """The keypoints of a clip in space, with confidence."""
     width, height = landmarks.size
@@ -222,11 +237,12 @@ def _sorted_hands(left: Reals, right: Reals, picture: Reals, visibility: Reals) 
     hands = [left.copy(), right.copy()]
     wrists = [picture[:, L_WRIST], picture[:, R_WRIST]]
     away = np.array([[np.linalg.norm(hand[:, 0, :2] - wrist, axis=-1) for wrist in wrists] for hand in hands])
+    strays = [away[own, other] < STRAY * away[own, own] for own, other in ((0, 1), (1, 0))]
+    for hand, stray in zip(hands, strays, strict=True):
+        hand[stray] = np.nan
     for own, other in ((0, 1), (1, 0)):
-        stray = away[own, other] < STRAY * away[own, own]
-        free = stray & np.isnan((left, right)[other][:, 0, 0])
+        free = strays[own] & np.isnan(hands[other][:, 0, 0])
         hands[other][free] = (left, right)[own][free]
-        hands[own][stray] = np.nan
     return hands[0], hands[1]
 
 
