@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Ints
-from training.errors import LandmarksError, NoSignerError
+from training.errors import LandmarksError, LengthMismatchError, NoSignerError
 from training.skeleton import (
     FACE,
     L_ELBOW,
@@ -52,6 +52,8 @@ TWIN = 0.15
 """Two hands whose landmarks are this near to each other on average are taken for one, shoulder widths."""
 BESIDE = 0.3
 """A hand this far from its arm's wrist is doubtful, shoulder widths: found hands are at 0.05, 99 of 100 within 0.35."""
+MAX_LENGTH_SHARE = 0.02
+"""Clip and landmarks may differ by this share of their frames: re-encoding drops or doubles one at times."""
 TIME_TOLERANCE_S = 0.0006
 """A frame that starts this much later still counts as on display, as when videos are sampled."""
 
@@ -148,6 +150,19 @@ def read_landmarks(file: Path) -> Landmarks:
         raise NoSignerError(f"nobody was found in any of the {num_frames} frames of {file}")
     times_s = np.arange(num_frames) / fps if times_s is None else times_s
     return Landmarks(**arrays, fps=fps, size=(size[0], size[1]), times_s=times_s)
+
+
+def check_length(num_pictures: int, landmarks: Landmarks) -> None:
+    """Make sure that landmarks are of this clip.
+
+    Raises:
+        LengthMismatchError: they have another number of frames.
+    """
+    if abs(num_pictures - landmarks.num_frames) > max(1, MAX_LENGTH_SHARE * num_pictures):
+        raise LengthMismatchError(
+            f"the clip has {num_pictures} frames, its landmarks {landmarks.num_frames}; they may differ by "
+            f"{MAX_LENGTH_SHARE:.0%}: run `python -m training.pose` on this clip again"
+        )
 
 
 def observe(landmarks: Landmarks) -> Observed:

@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw
 
 from model.encoder import Flags, Floats, Frames
 from model.video import open_frames
-from training.errors import LengthMismatchError
-from training.landmarks import Landmarks, Observed, observe
+from training.landmarks import Landmarks, Observed, check_length, observe
 from training.prior_table import NUM_FRAMES
 from training.priors import hand_activity, normalise, regenerate, standard_body
 from training.skeleton import BONE, BONES, L_SHOULDER, NUM_KEYPOINTS, R_SHOULDER, Proportions, Reals, with_middles
@@ -20,8 +19,6 @@ SIDE = 480
 """Shorter side of the drawn frames, pixels."""
 RIGHT, LEFT, TRUNK = (255, 140, 0), (0, 200, 255), (90, 255, 90)
 SEEN, UNSURE = (255, 255, 255), (255, 0, 0)
-MAX_LENGTH_SHARE = 0.02
-"""Clip and landmarks may differ by this share of their frames: re-encoding drops or doubles one at times."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +41,6 @@ def read_posed_clip(video: Path, landmarks: Landmarks, *, fps: float = FPS, side
         frames = np.stack(list(stream))
     check_length(round(stream.facts.source_fps * stream.facts.duration_s), landmarks)
     return PosedClip(frames, observe(landmarks).rows(landmarks.rows_at(fps, len(frames))))
-
-
-def check_length(num_pictures: int, landmarks: Landmarks) -> None:
-    """Make sure that landmarks are of this clip.
-
-    Raises:
-        LengthMismatchError: they have another number of frames.
-    """
-    if abs(num_pictures - landmarks.num_frames) > max(1, MAX_LENGTH_SHARE * num_pictures):
-        raise LengthMismatchError(
-            f"the clip has {num_pictures} frames, its landmarks {landmarks.num_frames}; they may differ by "
-            f"{MAX_LENGTH_SHARE:.0%}: run `python -m training.pose` on this clip again"
-        )
 
 
 def draw_clip(clip: PosedClip, body: Proportions) -> Iterator[Frames]:

@@ -14,7 +14,7 @@ KEY_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
-class Clip:
+class ListedClip:
     """One stretch of a video, with its landmarks."""
 
     video_id: str
@@ -55,7 +55,7 @@ def find_videos(folder: Path) -> list[Path]:
     return videos
 
 
-def clips_of_folder(videos: Path, landmarks: Path) -> list[Clip]:
+def clips_of_folder(videos: Path, landmarks: Path) -> list[ListedClip]:
     """Every video of a folder as one clip; its path below the folder is its video id.
 
     Args:
@@ -69,12 +69,12 @@ def clips_of_folder(videos: Path, landmarks: Path) -> list[Clip]:
     for video in find_videos(videos):
         place = video.relative_to(videos)
         gloss = place.stem if place.parent == Path() else place.parent.name
-        clips.append(Clip(place.as_posix(), video, landmarks / place.parent / f"{place.name}.npz", gloss))
+        clips.append(ListedClip(place.as_posix(), video, landmarks / place.parent / f"{place.name}.npz", gloss))
     return clips
 
 
-def read_manifest(path: Path) -> list[Clip]:
-    """The clips of a CSV with the columns of `Clip`; paths count from the CSV's folder.
+def read_manifest(path: Path) -> list[ListedClip]:
+    """The clips of a CSV with the columns of `ListedClip`; paths count from the CSV's folder.
 
     Raises:
         ManifestError: the file can't be read, a column is missing or unknown, or a clip is listed twice.
@@ -94,21 +94,21 @@ def read_manifest(path: Path) -> list[Clip]:
     return clips
 
 
-def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
+def write_manifest(path: Path, clips: Iterable[ListedClip]) -> None:
     """Write what `read_manifest` reads."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, [field.name for field in fields(Clip)])
+        rows = csv.DictWriter(file, [field.name for field in fields(ListedClip)])
         rows.writeheader()
         rows.writerows(asdict(clip) for clip in clips)
 
 
-def shared_videos(one: Iterable[Clip], other: Iterable[Clip]) -> list[str]:
+def shared_videos(one: Iterable[ListedClip], other: Iterable[ListedClip]) -> list[str]:
     """The video ids that are in both: what must be empty between training and test."""
     return sorted({clip.video_id for clip in one} & {clip.video_id for clip in other})
 
 
 def _check_columns(path: Path, columns: Iterable[str]) -> None:
-    known = {field.name for field in fields(Clip)}
+    known = {field.name for field in fields(ListedClip)}
     missing, unknown = {"video_id", "video", "landmarks"} - set(columns), set(columns) - known
     if missing or unknown:
         raise ManifestError(
@@ -117,10 +117,10 @@ def _check_columns(path: Path, columns: Iterable[str]) -> None:
         )
 
 
-def _clip(path: Path, number: int, row: dict[str, str]) -> Clip:
+def _clip(path: Path, number: int, row: dict[str, str]) -> ListedClip:
     try:
         start_s, end_s = float(row.get("start_s") or 0.0), row.get("end_s")
-        return Clip(
+        return ListedClip(
             video_id=row["video_id"],
             video=path.parent / row["video"],
             landmarks=path.parent / row["landmarks"],

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from model.errors import ModelError
 from model.runtime import OnnxEncoder
 from training.batch import errors
-from training.data.manifest import Clip
+from training.data.manifest import ListedClip
 from training.errors import EvaluationError, TrainingError
 from training.evaluate.baselines import FEATURES, PixelEncoder
 from training.evaluate.metrics import RECALL_AT
@@ -30,7 +30,7 @@ from training.evaluate.untrained import UntrainedEncoder
 BASELINES = (*FEATURES, "dtw", "pixels", "untrained")
 
 
-def make_ranker(name: str, gallery: list[Clip], tell: Tell, *, mirrored: bool) -> Ranker:
+def make_ranker(name: str, gallery: list[ListedClip], tell: Tell, *, mirrored: bool) -> Ranker:
     """The baseline of a name, with the gallery indexed.
 
     Raises:

@@ -137,7 +137,7 @@ def read_signing(landmarks: Landmarks, *, mirrored: bool = False) -> Signing:
     middle = (keypoints[:, L_SHOULDER] + keypoints[:, R_SHOULDER]) / 2.0
     width = np.nanmedian(np.linalg.norm(keypoints[:, L_SHOULDER] - keypoints[:, R_SHOULDER], axis=-1))
     points = regenerate(pose)
-    known: Flags = np.isfinite(points).all(axis=-1)
+    known = np.asarray(np.isfinite(points).all(axis=-1))
     return Signing((keypoints - middle[:, None]) / width, points, pose.angles.astype(np.float64), known)
 
 

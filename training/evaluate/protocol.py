@@ -17,7 +17,7 @@ from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
 from model.errors import ModelError
 from model.pooling import pool
 from training.batch import Failure, failure
-from training.data.manifest import Clip, clips_of_folder
+from training.data.manifest import ListedClip, clips_of_folder
 from training.errors import EvaluationError, ManifestError, NoSignerError, TrainingError
 from training.evaluate.baselines import (
     Feature,
@@ -39,7 +39,7 @@ class Found:
     """One answer to a query."""
 
     gloss: str
-    clip: Clip
+    clip: ListedClip
     """The gallery's best video of that gloss."""
     score: float
 
@@ -56,7 +56,7 @@ class Ranker(Protocol):
         """Gallery clips that could not be used."""
         ...
 
-    def rank(self, query: Clip) -> Answers:
+    def rank(self, query: ListedClip) -> Answers:
         """Look one clip up.
 
         Raises:
@@ -65,7 +65,7 @@ class Ranker(Protocol):
         ...
 
 
-ToVector = Callable[[Clip, bool], Floats]
+ToVector = Callable[[ListedClip, bool], Floats]
 """A clip, and whether to take it as mirrored, to its vector."""
 
 
@@ -73,7 +73,7 @@ ToVector = Callable[[Clip, bool], Floats]
 class Outcome:
     """What became of one query."""
 
-    query: Clip
+    query: ListedClip
     rank: int | None
     """Of its gloss, from 0; None where the query, or its gloss in the gallery, could not be used."""
     answers: Answers
@@ -92,7 +92,7 @@ class Evaluation:
     """Queries whose gloss the gallery never had; they count nowhere."""
 
 
-def evaluate(ranker: Ranker, gallery: Sequence[Clip], queries: Sequence[Clip], tell: Tell) -> Evaluation:
+def evaluate(ranker: Ranker, gallery: Sequence[ListedClip], queries: Sequence[ListedClip], tell: Tell) -> Evaluation:
     """Look every query up whose gloss the gallery has.
 
     Raises:
@@ -129,7 +129,7 @@ class VectorRanker:
     """Looks vectors up as the service does."""
 
     def __init__(
-        self, to_vector: ToVector, encoder_id: str, gallery: Sequence[Clip], tell: Tell, *, mirrored: bool
+        self, to_vector: ToVector, encoder_id: str, gallery: Sequence[ListedClip], tell: Tell, *, mirrored: bool
     ) -> None:
         """Index a gallery.
 
@@ -170,7 +170,7 @@ class VectorRanker:
             vector_index=build(rows),
         )
 
-    def rank(self, query: Clip) -> Answers:
+    def rank(self, query: ListedClip) -> Answers:
         """See `Ranker.rank`."""
         vector = self._to_vector(query, False)
         hits = self._dictionary.search(vector, k=self._dictionary.num_signs, encoder_id=self._encoder_id)
@@ -180,14 +180,14 @@ class VectorRanker:
 class WarpRanker:
     """Looks clips up by dynamic time warping of hand angles and wrists."""
 
-    def __init__(self, gallery: Sequence[Clip], tell: Tell, *, mirrored: bool) -> None:
+    def __init__(self, gallery: Sequence[ListedClip], tell: Tell, *, mirrored: bool) -> None:
         """Read a gallery.
 
         Raises:
             EvaluationError: no clip of it can be used.
         """
         self.failed: list[Failure] = []
-        self._clips: list[Clip] = []
+        self._clips: list[ListedClip] = []
         self._sequences: list[Floats] = []
         for number, clip in enumerate(gallery):
             tell("gallery", number, len(gallery))
@@ -201,7 +201,7 @@ class WarpRanker:
         if not self._clips:
             raise EvaluationError(f"none of the {len(gallery)} gallery clips can be used; {self.failed[0].reason}")
 
-    def rank(self, query: Clip) -> Answers:
+    def rank(self, query: ListedClip) -> Answers:
         """See `Ranker.rank`. The score is the cost, negated."""
         costs = warp_costs(_sequence(query, False), list(self._sequences))
         best: dict[str, Found] = {}
@@ -214,7 +214,7 @@ class WarpRanker:
 def landmark_vectors(feature: Feature) -> ToVector:
     """Embeds clips by their landmarks."""
 
-    def to_vector(clip: Clip, mirrored: bool) -> Floats:
+    def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
         encoding = encode_signing(_signing(clip, mirrored), feature)
         return _unit(pool(encoding.embedding, encoding.activity))
 
@@ -225,7 +225,7 @@ def video_vectors(encoder: Encoder) -> ToVector:
     """Embeds clips by their frames, as the service does."""
     straight, turned = Embedder(encoder), Embedder(MirroredEncoder(encoder))
 
-    def to_vector(clip: Clip, mirrored: bool) -> Floats:
+    def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
         embedder = turned if mirrored else straight
         return _unit(embedder.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s).vector)
 
@@ -250,7 +250,7 @@ class MirroredEncoder:
         return self._encoder.encode(np.ascontiguousarray(windows[:, :, :, ::-1]))
 
 
-def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False) -> list[Clip]:
+def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False) -> list[ListedClip]:
     """The videos of a folder; the file name, or the sub-folder's, is the gloss.
 
     Args:
@@ -268,11 +268,11 @@ def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False)
     return [replace(clip, gloss=clip.gloss.split("__")[0]) for clip in clips] if stems else clips
 
 
-def _signing(clip: Clip, mirrored: bool) -> Signing:
+def _signing(clip: ListedClip, mirrored: bool) -> Signing:
     return read_signing(read_landmarks(clip.landmarks), mirrored=mirrored)
 
 
-def _sequence(clip: Clip, mirrored: bool) -> Floats:
+def _sequence(clip: ListedClip, mirrored: bool) -> Floats:
     return signing_sequence(_signing(clip, mirrored))
 
 
