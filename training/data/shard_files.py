@@ -101,7 +101,7 @@ class ShardWriter:
     def __init__(self, path: Path, form: Form) -> None:
         self._path, self._form = path, form
         self._part = path.with_name(f".{path.name}.part")
-        self._tar = tarfile.TarFile(self._part, mode="w")  # noqa: SIM115 closed by finish or discard
+        self._tar = tarfile.TarFile(self._part, mode="w")
         self._places: list[Place] = []
 
     def add(self, sample: ShardSample) -> None:
