@@ -28,6 +28,8 @@ paper's 22 and 41, the latter with the twist of the wrist). A bone's frame is it
 where Q_bone is how the bone stands in the stance: upright, arms hanging, palms at the thighs, fingers straight. `bend`
 carries an arm forward, a finger towards its palm; `sway` carries an arm outward, a finger towards the thumb's side.
 Both hands and arms count alike: a mirrored pose has left and right angles exchanged (`mirror_angles`).
+The twist turns the line of the knuckles, index to little finger, into the plane that the forearm and the hand's x axis
+span; so of a hand's 41 angles 40 are free, and `inverse` gives the set that obeys this.
 The second rotation has its poles where anatomy never or seldom goes (a finger lying across its own knuckle line, a
 forearm stretched outward from a hanging arm), so that angles stay continuous while somebody signs.
 
@@ -84,8 +86,9 @@ _LEFTWARD = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
 _FORWARD = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
 _HANGING = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))
 # The pole of the forearm's angles lies 35 degrees in front of straight outward, and behind straight inward.
-_FOREARM_L = ((-0.819152, 0.0, -0.573576), (0.0, -1.0, 0.0), (-0.573576, 0.0, 0.819152))
-_FOREARM_R = ((-0.819152, 0.0, 0.573576), (0.0, -1.0, 0.0), (0.573576, 0.0, 0.819152))
+_C, _S = float(np.cos(np.deg2rad(35.0))), float(np.sin(np.deg2rad(35.0)))
+_FOREARM_L = ((-_C, 0.0, -_S), (0.0, -1.0, 0.0), (-_S, 0.0, _C))
+_FOREARM_R = ((-_C, 0.0, _S), (0.0, -1.0, 0.0), (_S, 0.0, _C))
 _HAND_L = ((0.0, 0.0, -1.0), (0.0, -1.0, 0.0), (-1.0, 0.0, 0.0))
 _HAND_R = ((0.0, 0.0, 1.0), (0.0, -1.0, 0.0), (1.0, 0.0, 0.0))
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -557,13 +560,13 @@ def _degrees(rows: list[tuple[float, float]]) -> Reals:
 def _hand_limits() -> Reals:
     palm = [(-90.0, 100.0), (-60.0, 60.0)]
     thumb = [(-80.0, 100.0), (-75.0, 90.0)] + 3 * [(-90.0, 100.0), (-60.0, 60.0)]
-    finger = [*palm, (-45.0, 105.0), (-40.0, 40.0), (-15.0, 125.0), (-20.0, 20.0), (-25.0, 100.0), (-20.0, 20.0)]
+    finger = [*palm, (-45.0, 105.0), (-45.0, 45.0), (-25.0, 125.0), (-40.0, 40.0), (-30.0, 100.0), (-40.0, 40.0)]
     return _degrees([*thumb, *finger, *finger, *finger, *finger, (-135.0, 135.0)])
 
 
 def _body_limits() -> Reals:
     trunk = [(-45.0, 45.0), (-45.0, 45.0)]
-    arm = [(-70.0, 190.0), (-70.0, 95.0), (-25.0, 180.0), (-89.0, 89.0)]
+    arm = [(-70.0, 190.0), (-70.0, 90.0), (-25.0, 180.0), (-89.0, 89.0)]
     return _degrees([*(3 * trunk), (-60.0, 60.0), (-50.0, 50.0), *(3 * [(-80.0, 80.0), (-60.0, 60.0)]), *arm, *arm])
 
 

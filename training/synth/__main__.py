@@ -1,4 +1,4 @@
-"""The synthetic signer's commands: bodies, render, preview, stream, bench, demo."""
+"""The synthetic signer's commands: bodies, render, preview, stream, bench, demo, distinct, fidelity, detect."""
 
 import json
 import sys
@@ -20,12 +20,14 @@ from training.synth.cast import BodySource
 from training.synth.demo import NUM_SIGNS, QUERIES, make_demo
 from training.synth.files import write_whole
 from training.synth.lexicon import make_signs
+from training.synth.measure_commands import measures
 from training.synth.preview import motion_sheet, people_sheet, picture_bytes
 from training.synth.stream import stream_windows
 from training.synth.write import RenderPlan, render_dictionary
 
 # ruff: noqa: PLR0917 - a command has as many options as it has
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+cli.add_typer(measures)
 console = Console(stderr=True)
 
 Assets = Annotated[Path, typer.Option("--assets", help="Folder of the bodies' files.")]

@@ -21,7 +21,7 @@ from training.synth.phonology import (
     Sign,
     direction,
 )
-from training.synth.reach import MAX_MISS_M, MAX_STRAIN_DEG, miss_m, orientations, possible_orientations, strain_deg
+from training.synth.reach import MAX_STRAIN_DEG, miss_m, orientations, possible_orientations, strain_deg
 
 __all__ = [
     "ARRANGEMENTS",
@@ -124,11 +124,11 @@ def _check_arrangement(sign: Sign) -> None:
 def _check_reach(sign: Sign) -> None:
     strain = strain_deg(sign.location, sign.orientation, sign.handshape)
     if np.isinf(strain):
-        _refuse("location", f"{sign.location} is out of reach with that orientation")
+        _refuse("location", f"{sign.location} can't be reached in that orientation, or only through the body")
     if strain > MAX_STRAIN_DEG:
         held = f"fingers {sign.orientation.fingers}, palm {sign.orientation.palm}"
         _refuse("orientation", f"{held} at {sign.location} strains wrist and elbow by {strain:.0f} degrees")
-    if (miss := miss_m(sign.location, sign.movement)) > MAX_MISS_M:
+    if (miss := miss_m(sign.location, sign.orientation, sign.movement)) > 0.0:
         _refuse(
             "movement", f"{sign.movement.kind} {sign.movement.toward} at {sign.location} ends {miss:.2f} m out of reach"
         )

@@ -26,6 +26,7 @@ from training.synth.placing import (
     place_base,
     place_hand,
     still,
+    to_own_half,
 )
 from training.synth.retarget import (
     PosedArm,
@@ -97,7 +98,7 @@ def _perform(sign: Sign, rig: Rig, style: SignerStyle, rng: np.random.Generator,
     mirrored = Surroundings(mirror_points(around.points), around.girth)
     right_side = Side(signer.arms[1], mirrored, mirror_transforms(carrier), style, fps)
     other = _pose(right_side, _other_track(right_side, sign, phases, rng))
-    around = replace(around, points=with_right_arm(around.points, posed_points(other)))
+    around = replace(around, points=with_right_arm(around.points, posed_points(other)), other_arm_known=True)
     left_side = Side(signer.arms[0], around, carrier, style, fps)
     lead = _pose(left_side, _leading_track(left_side, sign, phases, rng))
     gaze, mouth = _face(signer, phases, rng)
@@ -173,13 +174,15 @@ def _face(signer: Signer, phases: Phases, rng: np.random.Generator) -> tuple[Flo
 
 def _leading_track(side: Side, sign: Sign, phases: Phases, rng: np.random.Generator) -> Track:
     active = _signing(side, sign, phases, opposed=False)
-    return _whole_track(side, active, phases, rng)
+    both = sign.arrangement in ("SYMMETRIC", "ALTERNATING")
+    return _whole_track(side, active, phases, rng, own_half=both)
 
 
 def _other_track(side: Side, sign: Sign, phases: Phases, rng: np.random.Generator) -> Track:
     """The other hand: doing the same, holding still as a base, or idle."""
     if sign.arrangement in ("SYMMETRIC", "ALTERNATING"):
-        return _whole_track(side, _signing(side, sign, phases, opposed=sign.arrangement == "ALTERNATING"), phases, rng)
+        active = _signing(side, sign, phases, opposed=sign.arrangement == "ALTERNATING")
+        return _whole_track(side, active, phases, rng, own_half=True)
     if sign.arrangement == "ON-BASE" or LOCATIONS[sign.location].base:
         return _whole_track(side, _base(side, sign, phases), phases, rng)
     return _rest_track(side, rng)
@@ -251,7 +254,9 @@ def _idle(side: Side) -> Track:
     return Track(wrist, np.full(T, swivel), np.tile(hold, (T, 1)), np.tile(np.clip(fingers, *LIMITS.T), (T, 1)))
 
 
-def _whole_track(side: Side, active: Track, phases: Phases, rng: np.random.Generator) -> Track:
+def _whole_track(
+    side: Side, active: Track, phases: Phases, rng: np.random.Generator, *, own_half: bool = False
+) -> Track:
     """Rest, the way to the sign, the sign, the way back, rest."""
     idle = _idle(side)
     frames = np.arange(phases.num_frames)
@@ -266,7 +271,7 @@ def _whole_track(side: Side, active: Track, phases: Phases, rng: np.random.Gener
         hold=idle.hold + minimum_jerk(1.08 * u)[:, None] * (goal.hold - idle.hold),
         fingers=idle.fingers + _finger_progress(u) * (goal.fingers - idle.fingers),
     )
-    return _kept_out(side, _restless(side, track, rng))
+    return _kept_out(side, _restless(side, track, rng), own_half=own_half)
 
 
 def _curved(side: Side, start: Reals, end: Reals, progress: Reals) -> Reals:
@@ -295,14 +300,16 @@ def _restless(side: Side, track: Track, rng: np.random.Generator) -> Track:
     )
 
 
-def _kept_out(side: Side, track: Track) -> Track:
+def _kept_out(side: Side, track: Track, *, own_half: bool = False) -> Track:
     """The same with the wrist moved where the hand would be inside the body, and eased so that nothing jumps."""
     points = hand_points(side.arm.hand, track.fingers)
     wrist = track.wrist
-    for sigma in (2.5, 1.5, 0.0):
+    for sigma in (3.0, 2.0, 1.5, 1.0, 0.7, 0.7):
         posed = pose_arm(side.arm, side.carrier, wrist, track.swivel, track.hold)
         hand = posed.wrist[:, None] + np.einsum("tab,tkb->tka", posed.palm, points)
-        wrist = posed.wrist + smooth(push_out(side.around, hand, 0.8 * SKIN_M), sigma)
+        push = push_out(side.around, hand, 0.8 * SKIN_M) + (to_own_half(side.around, hand) if own_half else 0.0)
+        # Eased, a push is spread over its neighbours in time and falls short; half again makes up for it.
+        wrist = posed.wrist + smooth(1.5 * push, sigma)
     return replace(track, wrist=wrist)
 
 

@@ -4,6 +4,7 @@ Everything is seen from a leading left hand (+x is its own side); a right one is
 come from the body's landmarks and from its girth, so that a hand meets a broad trunk earlier than a slim one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,8 @@ class Surroundings:
     girth: Reals
     """[8, 3] metres: front, back (negative) and half width of the trunk, from the shoulders down to the hips, seen from
     the line from between the shoulders to between the hips."""
+    other_arm_known: bool = False
+    """Whether the right arm stands where it will be, so that the left hand can keep out of it."""
 
     @property
     def trunk(self) -> Reals:
@@ -224,7 +227,7 @@ def _girth_at(around: Surroundings, share: Reals) -> Reals:
 
 
 def push_out(around: Surroundings, points: Reals, margin: float) -> Reals:
-    """How far to move a hand so that none of its points is inside head, neck or trunk.
+    """How far to move a hand so that none of its points is inside head, neck, trunk or the other hand.
 
     Args:
         around: the body.
@@ -234,27 +237,30 @@ def push_out(around: Surroundings, points: Reals, margin: float) -> Reals:
     Returns:
         [T, 3] metres, out along the surface where the deepest point lies; zero where nothing is inside.
     """
-    pushes = np.stack(
-        [
-            _out_of_head(around, points, margin),
-            _out_of_trunk(around, points, margin),
-            _out_of_neck(around, points, margin),
-        ],
-        axis=2,
-    ).reshape(len(points), -1, 3)
-    deepest = np.argmax(np.linalg.norm(pushes, axis=-1), axis=1)
-    push: Reals = pushes[np.arange(len(points)), deepest]
+    pushes = _deepest([out(around, points, margin) for out in (_out_of_head, _out_of_trunk, _out_of_neck)])
+    if around.other_arm_known:  # what keeps out of the body comes first
+        aside = _deepest([_out_of_other_hand(around, points, margin)])
+        pushes = np.where(np.any(pushes != 0.0, axis=-1, keepdims=True), pushes, aside)
+    return pushes
+
+
+def _deepest(pushes: Sequence[Reals]) -> Reals:
+    """The longest of several sets of pushes [T, K, 3] at every moment: [T, 3]."""
+    joined = np.concatenate(pushes, axis=1)
+    longest = np.argmax(np.linalg.norm(joined, axis=-1), axis=1)
+    push: Reals = joined[np.arange(len(joined)), longest]
     return push
 
 
 def _out_of_ellipse(local: Reals, radii: Reals) -> Reals:
-    """Shortest way, nearly, out of an ellipse or ellipsoid: [..., n] in its axes; zero outside."""
+    """The way out of an ellipse or ellipsoid along its slope: [..., n] in its axes; zero outside."""
     scaled = local / radii
-    level = np.linalg.norm(scaled, axis=-1, keepdims=True)
-    slope = scaled / radii
-    steepness = np.linalg.norm(slope, axis=-1, keepdims=True)
-    depth = (1.0 - level) * level / np.maximum(steepness, 1e-9)
-    return np.where(level < 1.0, depth * slope / np.maximum(steepness, 1e-9), 0.0)
+    slope = unit(scaled / radii + 1e-9)
+    a = np.square(slope / radii).sum(axis=-1)
+    b = 2.0 * (scaled * slope / radii).sum(axis=-1)
+    c = np.square(scaled).sum(axis=-1) - 1.0
+    way = (np.sqrt(np.maximum(b**2 - 4.0 * a * c, 0.0)) - b) / (2.0 * a)
+    return np.where(c < 0.0, way, 0.0)[..., None] * slope
 
 
 def _out_of_head(around: Surroundings, points: Reals, margin: float) -> Reals:
@@ -291,4 +297,20 @@ def _out_of_neck(around: Surroundings, points: Reals, margin: float) -> Reals:
     radius = around.width * (0.17 + 0.12 * np.clip(0.45 - share, 0.0, 0.45)) + margin
     depth = np.where((share > 0.0) & (share < 0.8), np.maximum(radius - distance, 0.0), 0.0)
     push: Reals = away / np.maximum(distance, 1e-6)[..., None] * depth[..., None]
+    return push
+
+
+def _out_of_other_hand(around: Surroundings, points: Reals, margin: float) -> Reals:
+    """Away from the nearest point of the other hand and forearm, where nearer than the two are thick."""
+    body = around.points
+    along = np.linspace(0.35, 1.0, 5)[:, None]
+    forearm = body[:, None, R_ELBOW] + along * (body[:, R_ELBOW + 1] - body[:, R_ELBOW])[:, None]
+    others = np.concatenate([body[:, RIGHT_HAND], forearm], axis=1)
+    radii = np.concatenate([np.full(21, margin), np.linspace(0.11, 0.07, 5) * around.width])
+    apart = points[:, :, None] - others[:, None]
+    distance = np.linalg.norm(apart, axis=-1)
+    depth = np.maximum(radii + margin - distance, 0.0)
+    deepest = depth.argmax(axis=2)[..., None]
+    way = np.take_along_axis(apart, deepest[..., None], axis=2)[:, :, 0]
+    push: Reals = unit(way + 1e-9) * np.take_along_axis(depth, deepest, axis=2)
     return push

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from training.skeleton import Reals, cross, pitch_yaw_roll, unit
-from training.synth.arms import Arm, choose_swivel, hold_of, pose_arm
+from training.synth.arms import HOLD_LIMITS, Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction
 from training.synth.places import Place, Surroundings, push_out
@@ -81,23 +81,33 @@ def place_hand(
     points = hand_points(side.arm.hand, fingers)
     path = np.einsum("tab,tb->ta", side.around.trunk, stroke.path) * side.arm.length
     path += off_skin(path, place.normal) if touching else 0.0
+    goal = place.point + path + (stroke.gap[:, None] * place.normal if touching else 0.0)
     held_palm, wrist = palm, place.point
     for _ in range(4):
         in_space = np.einsum("tab,tkb->tka", held_palm, points)
-        wrist = place.point + path - _centre(in_space)
-        if touching:
-            wrist = place.point + path + _touch(in_space, place.normal, stroke.gap)
+        wrist = goal + smooth(_touch(in_space, place.normal) if touching else -_centre(in_space), ease_frames / 2.0)
         if own_half:
-            wrist = wrist + _to_own_half(side.around, wrist[:, None] + in_space, stroke.gap)
-        wrist = wrist + push_out(side.around, wrist[:, None] + in_space, 0.8 * SKIN_M)
+            push = to_own_half(side.around, wrist[:, None] + in_space, stroke.gap)
+            wrist = wrist + smooth(push, ease_frames / 2.0)
+        push = push_out(side.around, wrist[:, None] + in_space, 0.8 * SKIN_M)
+        wrist = wrist + smooth(push, ease_frames / 2.0)
         swivel = smooth(choose_swivel(side.arm, side.carrier, wrist, palm), ease_frames)
         swivel = swivel + np.deg2rad(side.style.elbow_out_deg)
         straight = pose_arm(side.arm, side.carrier, wrist, swivel, np.zeros_like(wrist))
-        hold = hold_of(straight.fore_frame, palm)
-        posed = pose_arm(side.arm, side.carrier, wrist, swivel, hold)
-        posed = pose_arm(side.arm, side.carrier, wrist, swivel, posed.hold + stroke.turn)
+        hold = _steady(hold_of(straight.fore_frame, palm), ease_frames)
+        posed = pose_arm(side.arm, side.carrier, wrist, swivel, hold + stroke.turn)
         held_palm = posed.palm
     return Track(wrist, swivel, posed.hold, fingers)
+
+
+def _steady(hold: Reals, ease_frames: float) -> Reals:
+    """A hold within its limits, eased, whose pronation does not jump where it is half a turn from what it can be."""
+    if ease_frames <= 0.0:
+        return np.clip(hold, *HOLD_LIMITS.T)
+    usual = np.arctan2(np.sin(hold[:, 0]).mean(), np.cos(hold[:, 0]).mean())
+    near = usual + np.angle(np.exp(1j * (hold[:, 0] - usual)))
+    limited = np.clip(np.concatenate([near[:, None], hold[:, 1:]], axis=-1), *HOLD_LIMITS.T)
+    return smooth(limited, ease_frames / 2.0)
 
 
 def meant_palm(style: SignerStyle, trunk: Reals, orientation: Orientation) -> Reals:
@@ -122,25 +132,23 @@ def _centre(points: Reals) -> Reals:
     return centre
 
 
-def _touch(points: Reals, normal: Reals, gap: Reals) -> Reals:
+def _touch(points: Reals, normal: Reals) -> Reals:
     """Where the wrist is, from the place, when the part of the hand that is nearest the skin lies on it.
 
     Args:
         points: [T, 21, 3] of the hand from its wrist.
         normal: [T, 3] away from the skin.
-        gap: [T] metres between hand and skin.
     """
     depth = -np.einsum("tkb,tb->tk", points, normal)
     near = depth + _TOUCHES_FIRST_M
     weight = np.exp((near - near.max(axis=1, keepdims=True)) / 0.006)
     nearest = np.einsum("tk,tkb->tb", weight / weight.sum(axis=1, keepdims=True), points)
     along = nearest - (nearest * normal).sum(axis=-1, keepdims=True) * normal
-    away = gap + SKIN_M + depth.max(axis=1)
-    offset: Reals = away[:, None] * normal - along
+    offset: Reals = (SKIN_M + depth.max(axis=1))[:, None] * normal - along
     return offset
 
 
-def _to_own_half(around: Surroundings, points: Reals, gap: Reals) -> Reals:
+def to_own_half(around: Surroundings, points: Reals, gap: Reals | float = 0.0) -> Reals:
     """What keeps a hand on its own side of the body's middle plane, so that two hands meet there and never cross."""
     out = around.trunk[:, :, 0]
     nearest = np.einsum("tkb,tb->tk", points - around.shoulders[:, None], out).min(axis=1)

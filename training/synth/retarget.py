@@ -141,7 +141,7 @@ def local_rotations(rig: Rig, trunk: Reals, left: dict[str, Reals], right: dict[
         carrier = turned[:, parent] if parent >= 0 else np.broadcast_to(np.eye(3), (len(trunk), 3, 3))
         if name in space:
             rotations[:, row] = carrier.swapaxes(-1, -2) @ space[name]
-        turned[:, row] = carrier @ rotations[:, row]
+        turned[:, row] = space[name] if name in space else carrier @ rotations[:, row]
     return rotations.astype(np.float32)
 
 
