@@ -17,6 +17,10 @@ UV := $(shell command -v uv || echo $(CURDIR)/.uv/bin/uv)
 # CUDA one, with several gigabytes of libraries that a machine without a GPU has no use for.
 TORCH_CPU := $(firstword $(foreach links,$(PIP_FIND_LINKS),$(wildcard $(links)/torch-2.13.*+cpu-cp311-*x86_64.whl)))
 
+# Five real clips for the benchmark from video to vector, where the shared clips folder is at hand.
+SHARED := $(or $(SIGNDEX_SHARED),../shared)
+BENCH_CLIPS := $(wildcard $(foreach sign,bread dog house milk train,$(SHARED)/clips/ukg/home/$(sign).mp4))
+
 SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
@@ -47,7 +51,7 @@ format: $(DEV) ## rewrite what ruff can mend
 	.venv/bin/ruff format .
 
 bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs/benchmarks
-	.venv/bin/python -m model.bench --write docs/benchmarks/encoder.md
+	.venv/bin/python -m model.bench --write docs/benchmarks/encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
 
 lock: $(UV) ## renew uv.lock after a change of pyproject.toml
 	$(UV) lock

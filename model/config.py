@@ -4,7 +4,23 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 Triple = tuple[int, int, int]
+SIZES = (
+    "num_frames",
+    "image_size",
+    "patch_kernel",
+    "patch_stride",
+    "embed_dim",
+    "num_heads",
+    "stages",
+    "mask_unit",
+    "q_stride",
+    "mlp_ratio",
+    "activity_hidden",
+)
+"""The fields of which nothing may be zero or less."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +62,14 @@ class EncoderConfig:
         """Refuse geometries that do not divide.
 
         Raises:
-            ValueError: a window does not divide into patches, or patches not into mask units.
+            ValueError: a size is not positive, a window does not divide into mask units, or channels not into heads.
         """
+        for name in SIZES:
+            value = getattr(self, name)
+            if min(value if isinstance(value, tuple) else (value,), default=0) <= 0:
+                raise ValueError(f"{name} is {value}; it must be more than 0")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(f"{self.embed_dim} channels do not divide into {self.num_heads} heads")
         for axis, pixels, stride, unit in zip(
             ("frames", "rows", "columns"), self.window_size, self.patch_stride, self.mask_unit, strict=True
         ):
@@ -107,8 +129,17 @@ class EncoderConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(fields) - known):
             raise ValueError(f"unknown encoder fields {unknown}; known are {sorted(known)}")
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-        return cls(**values)
+        try:
+            return TypeAdapter(cls).validate_python(fields)
+        except ValidationError as error:
+            raise ValueError(
+                "; ".join(_complaint(detail["loc"], detail["msg"]) for detail in error.errors())
+            ) from error
+
+
+def _complaint(place: tuple[int | str, ...], message: str) -> str:
+    where = ".".join(map(str, place))
+    return f"{where}: {message}" if where else message.removeprefix("Value error, ")
 
 
 def base() -> EncoderConfig:

@@ -25,7 +25,6 @@ from training.synth.preview import motion_sheet, people_sheet, picture_bytes
 from training.synth.stream import stream_windows
 from training.synth.write import RenderPlan, render_dictionary
 
-# ruff: noqa: PLR0917 - a command has as many options as it has
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 cli.add_typer(measures)
 console = Console(stderr=True)

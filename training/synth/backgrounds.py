@@ -110,7 +110,7 @@ def _picture(canvas: Floats) -> Frames:
     return np.round(255 * np.clip(canvas, 0, 1)).astype(np.uint8)
 
 
-def _box(canvas: Floats, left: float, top: float, right: float, bottom: float, colour: NDArray[np.floating]) -> None:  # noqa: PLR0917
+def _box(canvas: Floats, left: float, top: float, right: float, bottom: float, colour: NDArray[np.floating]) -> None:
     """Fill a rectangle given in picture heights from the middle. Changes the canvas."""
     height, width = canvas.shape[:2]
     columns = slice(*(int(np.clip(x * height + width / 2, 0, width)) for x in (left, right)))

@@ -18,7 +18,6 @@ from training.synth.bench import body_source
 from training.synth.cast import Signer, cast_signer
 from training.synth.measure import measure_detection, measure_distinctness, measure_reenactment
 
-# ruff: noqa: PLR0917 - a command has as many options as it has
 measures = typer.Typer(no_args_is_help=True)
 console = Console(stderr=True)
 Assets = Annotated[Path, typer.Option("--assets", help="Folder of the bodies' files.")]

@@ -1,4 +1,4 @@
-"""From a video file to square RGB frames at the encoder's rate."""
+"""What a video may be, and what was learnt of one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,12 @@ class VideoLimits:
     """What is refused before it costs anything."""
 
     max_duration_s: float = 60.0
+    """Of the stretch that is read, not of the whole file."""
     max_bytes: int = 100_000_000
     max_pixels: int = 4096 * 2304
     """Pixels of one frame as coded."""
+    max_source_fps: float = 240.0
+    """Pictures decoded per second, on average: a few bytes can hold a picture, so bytes alone do not bound the work."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class VideoFacts:
     rotation_deg: int
     """Clockwise turn that was applied: 0, 90, 180 or 270."""
     source_fps: float
-    """Decoded frames per second of the stretch that was read."""
+    """Pictures per second that were on display in the stretch."""
     duration_s: float
     """Length of the stretch that was read, seconds."""
     num_frames: int

@@ -1,0 +1,155 @@
+"""What can go wrong in the service, and which HTTP problem every error of the project becomes.
+
+    ServiceError
+    ├── AdminClosedError        an admin route while no key is set
+    ├── AdminKeyError           an admin route without the key
+    ├── StretchError            start_s and end_s that hold nothing
+    ├── UploadTooLargeError     a request body above the limit
+    ├── DictionaryEmptyError    a search while no dictionary is loaded, and why
+    ├── NotReadyError           what is still missing before searches are answered
+    ├── SourceError             the folder of dictionary videos can't be read
+    │   ├── SourceUnsetError    no folder was named
+    │   └── NothingUsableError  no clip in it could be embedded
+    └── JobError                background jobs
+        ├── JobRunningError     one is running already
+        ├── JobUnknownError     there is none of this id
+        └── JobCancelledError   raised inside a job that was asked to stop
+
+The table below is the only place where an error gets a status. It knows no web framework.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from index import errors as dictionary_errors
+from model import errors as model_errors
+
+
+class ServiceError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    def __init__(self, message: str, **members: object) -> None:
+        """Say what happened.
+
+        Args:
+            message: what was seen, what is allowed, what to do.
+            members: what a program may want to read of it; they become members of the problem document.
+        """
+        super().__init__(message)
+        self.members: Mapping[str, object] = members
+
+
+class AdminClosedError(ServiceError):
+    """Admin routes are closed while no key is set."""
+
+
+class AdminKeyError(ServiceError):
+    """The admin key is missing or another one."""
+
+
+class StretchError(ServiceError):
+    """The stretch of the video that was asked for holds nothing."""
+
+
+class UploadTooLargeError(ServiceError):
+    """The request body has more bytes than allowed."""
+
+
+class DictionaryEmptyError(ServiceError):
+    """No dictionary is loaded."""
+
+
+class NotReadyError(ServiceError):
+    """Something is missing before searches are answered."""
+
+
+class SourceError(ServiceError):
+    """The folder of dictionary videos can't be used."""
+
+
+class SourceUnsetError(SourceError):
+    """No folder of dictionary videos was named."""
+
+
+class NothingUsableError(SourceError):
+    """Not one clip could be embedded."""
+
+
+class JobError(ServiceError):
+    """Something about a background job."""
+
+
+class JobRunningError(JobError):
+    """A job is running, and there is one at a time."""
+
+
+class JobUnknownError(JobError):
+    """No job has this id."""
+
+
+class JobCancelledError(JobError):
+    """The job was asked to stop."""
+
+
+@dataclass(frozen=True)
+class ProblemKind:
+    """What an error looks like over HTTP."""
+
+    status: HTTPStatus
+    name: str
+    """The last part of the problem's `type`."""
+    title: str
+
+
+INTERNAL = ProblemKind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong in the service")
+VIDEO = "The video can't be used"
+NOT_SEARCHABLE = "There is no dictionary to search"
+
+PROBLEMS: dict[type[Exception], ProblemKind] = {
+    ServiceError: INTERNAL,
+    AdminClosedError: ProblemKind(HTTPStatus.FORBIDDEN, "admin-closed", "Admin routes are closed"),
+    AdminKeyError: ProblemKind(HTTPStatus.UNAUTHORIZED, "admin-key", "The admin key is missing or wrong"),
+    StretchError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "empty-stretch", "The stretch holds nothing"),
+    UploadTooLargeError: ProblemKind(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", "The upload is too large"
+    ),
+    DictionaryEmptyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "dictionary-empty", NOT_SEARCHABLE),
+    NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),
+    SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),
+    SourceUnsetError: ProblemKind(HTTPStatus.CONFLICT, "source-unset", "No dictionary folder is set"),
+    NothingUsableError: ProblemKind(HTTPStatus.CONFLICT, "nothing-usable", "No dictionary video could be used"),
+    JobError: INTERNAL,
+    JobRunningError: ProblemKind(HTTPStatus.CONFLICT, "job-running", "A job is running already"),
+    JobUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "job-unknown", "There is no such job"),
+    JobCancelledError: INTERNAL,
+    model_errors.ModelError: INTERNAL,
+    model_errors.VideoError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-unusable", VIDEO),
+    model_errors.NotAVideoError: ProblemKind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-a-video", VIDEO),
+    model_errors.VideoTooLargeError: ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "video-too-large", VIDEO),
+    model_errors.VideoTooLongError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-too-long", VIDEO),
+    model_errors.VideoTooShortError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-too-short", VIDEO),
+    model_errors.VideoBrokenError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-broken", VIDEO),
+    model_errors.EncoderFileError: INTERNAL,
+    model_errors.EncoderContractError: INTERNAL,
+    model_errors.ProviderError: INTERNAL,
+    model_errors.CheckpointError: INTERNAL,
+    model_errors.ExportError: INTERNAL,
+    model_errors.FetchError: INTERNAL,
+    dictionary_errors.DictionaryError: INTERNAL,
+    dictionary_errors.VectorsError: INTERNAL,
+    dictionary_errors.EncoderMismatchError: ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "other-encoder", NOT_SEARCHABLE
+    ),
+    dictionary_errors.SnapshotError: INTERNAL,
+    dictionary_errors.SnapshotMissingError: ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "snapshot-missing", NOT_SEARCHABLE
+    ),
+    dictionary_errors.SnapshotDamagedError: ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "snapshot-damaged", NOT_SEARCHABLE
+    ),
+    dictionary_errors.SnapshotWriteError: INTERNAL,
+}
+
+EXPECTED_ERRORS = (ServiceError, model_errors.ModelError, dictionary_errors.DictionaryError)
+"""The roots of the three trees: what is raised on purpose, with a message for whoever caused it."""

@@ -1,0 +1,102 @@
+"""From a video to its signs: what `POST /search` and `python -m app search` both do."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from app.errors import StretchError
+from index.dictionary import Dictionary, Hit
+from model.embed import ClipEmbedding, Embedder
+from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
+from model.video import VideoLimits, VideoSource
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The part of the video that shows the sign."""
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    """None for the end of the video."""
+
+    def __post_init__(self) -> None:
+        """Refuse a stretch without length.
+
+        Raises:
+            StretchError: it ends before it starts.
+        """
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise StretchError(f"end_s is {self.end_s}, start_s is {self.start_s}; end_s must be larger")
+
+
+WHOLE = Stretch()
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """One query and what was found."""
+
+    query_id: str
+    encoder_id: str
+    snapshot_id: str
+    clip: ClipEmbedding
+    hits: tuple[Hit, ...]
+    decode_s: float
+    """Seconds to read the video and cut its windows."""
+    encode_s: float
+    search_s: float
+
+
+class TimedEncoder:
+    """An encoder that notes how long it takes. Made for one query."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.seconds = 0.0
+
+    @property
+    def info(self) -> EncoderInfo:
+        """See `Encoder`."""
+        return self._encoder.info
+
+    def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
+        """See `Encoder`."""
+        began = time.perf_counter()
+        try:
+            return self._encoder.encode(windows, visible)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def look_up(
+    source: VideoSource, *, encoder: Encoder, dictionary: Dictionary, limits: VideoLimits, k: int, stretch: Stretch
+) -> Lookup:
+    """Find the signs nearest to a video.
+
+    Args:
+        source: a path, or a seekable file object.
+        encoder: the one the dictionary was made by.
+        dictionary: where to look.
+        limits: what is refused.
+        k: how many signs, >= 1.
+        stretch: the part of the video that shows the sign.
+
+    Raises:
+        VideoError: the video can't be used, and why.
+        EncoderMismatchError: the dictionary was made by another encoder.
+    """
+    began = time.perf_counter()
+    timed = TimedEncoder(encoder)
+    clip = Embedder(timed, limits=limits).embed(source, start_s=stretch.start_s, end_s=stretch.end_s)
+    embedded = time.perf_counter()
+    hits = dictionary.search(clip.vector, k=k, encoder_id=encoder.info.encoder_id)
+    return Lookup(
+        query_id=secrets.token_hex(8),
+        encoder_id=encoder.info.encoder_id,
+        snapshot_id=dictionary.snapshot_id,
+        clip=clip,
+        hits=hits,
+        decode_s=embedded - began - timed.seconds,
+        encode_s=timed.seconds,
+        search_s=time.perf_counter() - embedded,
+    )

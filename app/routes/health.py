@@ -1,0 +1,73 @@
+"""Alive, ready, and what runs here."""
+
+from fastapi import APIRouter
+
+from app import VERSION
+from app.errors import DictionaryEmptyError
+from app.routes.dependencies import ServicesOfApp
+from app.schemas import (
+    PROBLEM_ANSWERS,
+    DictionaryAnswer,
+    EncoderAnswer,
+    HealthAnswer,
+    InfoAnswer,
+    LimitsAnswer,
+)
+from app.services import Services
+from app.settings import MAX_K
+from model.encoder import EncoderInfo
+
+router = APIRouter(tags=["health"], responses=PROBLEM_ANSWERS)
+
+
+@router.get("/healthz")
+async def healthz() -> HealthAnswer:
+    """The process answers."""
+    return HealthAnswer(status="alive")
+
+
+@router.get("/readyz")
+async def readyz(services: ServicesOfApp) -> HealthAnswer:
+    """The encoder is warm and a dictionary is loaded; 503 and what is missing otherwise."""
+    services.require_ready()
+    return HealthAnswer(status="ready")
+
+
+@router.get("/v1/info")
+async def info(services: ServicesOfApp) -> InfoAnswer:
+    """Versions, encoder, dictionary and limits."""
+    return InfoAnswer(
+        version=VERSION,
+        encoder=_encoder(services.encoder.info),
+        dictionary=_dictionary(services),
+        limits=LimitsAnswer(
+            max_video_s=services.settings.max_video_s, max_upload_mb=services.settings.max_upload_mb, max_k=MAX_K
+        ),
+    )
+
+
+def _encoder(info: EncoderInfo) -> EncoderAnswer:
+    return EncoderAnswer(
+        id=info.encoder_id,
+        provenance=info.provenance,
+        licence=info.licence,
+        trained=info.trained,
+        precision=info.precision,
+        dim=info.config.dim,
+        fps=info.fps,
+        stride_frames=info.stride_frames,
+    )
+
+
+def _dictionary(services: Services) -> DictionaryAnswer | None:
+    try:
+        used = services.dictionary()
+    except DictionaryEmptyError:
+        return None
+    return DictionaryAnswer(
+        snapshot_id=used.snapshot_id,
+        created_at=used.created_at,
+        num_entries=used.num_entries,
+        num_signs=used.num_signs,
+        notes=list(used.notes),
+    )

@@ -1,0 +1,150 @@
+"""What lives as long as the service: the encoder, the dictionary in use, the jobs."""
+
+import logging
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
+from app.jobs import Job, Jobs
+from app.progress import Progress
+from app.reindex import rebuild
+from app.settings import Settings
+from index import snapshot
+from index.dictionary import Dictionary
+from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
+from index.snapshot import Manifest
+from model.embed import Embedder
+from model.encoder import Encoder
+from model.runtime import OnnxEncoder
+
+FILL_COMMAND = "python -m app index build DIR"
+READY = "ready"
+
+log = logging.getLogger(__name__)
+
+
+class WarmableEncoder(Encoder, Protocol):
+    """An encoder that can do its first, slow runs before anybody waits for them."""
+
+    def warm(self) -> None:
+        """Run every batch size once."""
+        ...
+
+
+class Services:
+    """The parts that requests share. A search works on the dictionary it started with, whatever is loaded meanwhile."""
+
+    def __init__(self, settings: Settings, encoder: WarmableEncoder) -> None:
+        self.settings = settings
+        self.encoder = encoder
+        self.jobs = Jobs()
+        self._dictionary: Dictionary | None = None
+        self._why_none = "nothing was loaded yet"
+        self._encoder_state = "warming up"
+        self._warming: threading.Thread | None = None
+
+    def load(self) -> None:
+        """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
+        try:
+            loaded = snapshot.load(self.settings.snapshots)
+            loaded.require_encoder(self.encoder.info.encoder_id)
+        except SnapshotMissingError as error:
+            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
+        except (SnapshotError, EncoderMismatchError) as error:
+            self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
+            log.warning("%s", self._why_none)
+        else:
+            for note in loaded.notes:
+                log.warning("%s", note)
+            self._dictionary = loaded
+
+    def dictionary(self) -> Dictionary:
+        """The dictionary in use.
+
+        Raises:
+            DictionaryEmptyError: there is none, and why.
+        """
+        if self._dictionary is None:
+            raise DictionaryEmptyError(self._why_none)
+        return self._dictionary
+
+    def rebuild(self, progress: Progress) -> Manifest:
+        """Index the dictionary folder, publish, and take the new snapshot into use.
+
+        Raises:
+            SourceUnsetError: no folder is set.
+            SourceError: see `reindex.rebuild`.
+            SnapshotError: it could not be written, or not be read back; what was in use stays.
+        """
+        folder = self._folder()
+        embedder = Embedder(self.encoder, limits=self.settings.video_limits)
+        manifest = rebuild(folder, embedder, self.settings.snapshots, progress)
+        self._dictionary = snapshot.load(self.settings.snapshots, manifest.snapshot_id)
+        return manifest
+
+    def start_reindex(self) -> Job:
+        """Rebuild in the background.
+
+        Raises:
+            SourceUnsetError: no folder is set.
+            JobRunningError: a job is running already.
+        """
+        self._folder()
+        return self.jobs.start("reindex", lambda progress: self.rebuild(progress).snapshot_id)
+
+    def start_warming(self) -> None:
+        """Warm the encoder in the background."""
+        self._warming = threading.Thread(target=self._warm, name="warm-up")
+        self._warming.start()
+
+    def require_ready(self) -> None:
+        """Make sure that a search would be answered, at its usual speed.
+
+        Raises:
+            NotReadyError: it would not; `members` say per part why.
+        """
+        checks = {
+            "encoder": self._encoder_state,
+            "dictionary": READY if self._dictionary is not None else self._why_none,
+        }
+        if missing := [f"{part}: {state}" for part, state in checks.items() if state != READY]:
+            raise NotReadyError("; ".join(missing), checks=checks)
+
+    def close(self) -> None:
+        """Stop the background work and wait for it."""
+        self.jobs.close()
+        if self._warming is not None:
+            self._warming.join()
+
+    def _folder(self) -> Path:
+        if self.settings.dictionary is None:
+            raise SourceUnsetError("no dictionary folder is set; set SIGNDEX_DICTIONARY and start the service again")
+        return self.settings.dictionary
+
+    def _warm(self) -> None:
+        try:
+            self.encoder.warm()
+        except Exception as error:
+            log.exception("the encoder could not be warmed up")
+            self._encoder_state = f"failed at its first run: {error}"
+        else:
+            self._encoder_state = READY
+
+
+def open_services(settings: Settings, encoder: WarmableEncoder | None = None) -> Services:
+    """Open the encoder, tidy up after a killed writer and load the published snapshot, where there is one.
+
+    Args:
+        settings: of the service.
+        encoder: instead of the one that the settings name.
+
+    Raises:
+        EncoderFileError: the encoder can't be used; the service can't do anything without.
+    """
+    opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
+    services = Services(settings, opened)
+    for leftover in snapshot.clean(settings.snapshots):
+        log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
+    services.load()
+    return services

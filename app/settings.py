@@ -1,0 +1,45 @@
+"""The service's settings, read from the environment. Each is explained in docs/operations.md."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.video import VideoLimits
+
+MAX_K = 50
+"""The most signs that one search gives."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A variable that is empty counts as not set."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGNDEX_", env_ignore_empty=True, frozen=True)
+
+    data: Path = Path("data")
+    dictionary: Path | None = None
+    encoder: Path = Path("model/encoders/default.onnx")
+    provider: Literal["cpu", "cuda"] = "cpu"
+    threads: Annotated[int, Field(ge=0)] = 0
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    admin_key: Annotated[SecretStr, Field(min_length=8)] | None = None
+    max_video_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
+    max_searches: Annotated[int, Field(ge=1)] = 2
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of the snapshots."""
+        return self.data / "snapshots"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Bytes of the largest video that is taken."""
+        return int(self.max_upload_mb * 1_000_000)
+
+    @property
+    def video_limits(self) -> VideoLimits:
+        """What the decoder refuses."""
+        return VideoLimits(max_duration_s=self.max_video_s, max_bytes=self.max_upload_bytes)

@@ -1,0 +1,324 @@
+"""Snapshots on disk: published whole or not at all, checked when loaded. The only writer of them.
+
+    snapshots/CURRENT               the id of the published one
+    snapshots/<id>/manifest.json    what it is, and the sha256 of the other files
+                   vectors.npy      float32 [N, D], unit rows: the truth
+                   entries.jsonl    row i describes vector i: the truth
+                   index.faiss      derived; made anew in memory where it is missing, damaged or unreadable
+
+A new snapshot is written into a hidden staging folder and renamed once it is complete and on the disk, then CURRENT is
+replaced. The one that was published before stays for going back; older ones go.
+"""
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from index import faiss_index
+from index.dictionary import Dictionary, Entry
+from index.errors import SnapshotDamagedError, SnapshotError, SnapshotMissingError, SnapshotWriteError, VectorsError
+from index.protocol import Floats, VectorIndex, unit_rows
+
+SCHEMA = 1
+CURRENT = "CURRENT"
+MANIFEST = "manifest.json"
+VECTORS = "vectors.npy"
+ENTRIES = "entries.jsonl"
+INDEX = "index.faiss"
+STAGING_PREFIX = ".staging-"
+TRASH_PREFIX = ".trash-"
+SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a snapshot says about itself."""
+
+    snapshot_id: str
+    encoder_id: str
+    dim: int
+    created_at: str
+    """ISO 8601, UTC."""
+    counts: Mapping[str, int]
+    """`entries`, `signs`, `vectors`."""
+    sha256: Mapping[str, str]
+    """Per file, in hex."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What the maker wants to be known: settings, skipped videos."""
+    schema: int = SCHEMA
+
+
+def publish(
+    folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str, report: Mapping[str, Any] | None = None
+) -> Manifest:
+    """Write a snapshot and make it the current one.
+
+    Args:
+        folder: the snapshots folder; made when it does not exist.
+        vectors: [N, D] float32, unit rows, N >= 1.
+        entries: N of them; entry i belongs to vector i.
+        encoder_id: the encoder that the vectors come from.
+        report: JSON-ready data for the manifest.
+
+    Raises:
+        VectorsError: vectors or entries can't be indexed.
+        SnapshotWriteError: the disk did not take it. The snapshot that was current still is.
+    """
+    rows = unit_rows(vectors)
+    _check_entries(entries, len(rows))
+    draft = _draft(rows, entries, encoder_id, report or {})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _only_writer(folder):
+            return _publish(folder, draft, rows, entries)
+    except OSError as error:
+        raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
+
+
+def load(folder: Path, snapshot_id: str | None = None) -> Dictionary:
+    """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
+
+    Raises:
+        SnapshotMissingError: nothing was published here, or not this id.
+        SnapshotDamagedError: vectors, entries or manifest are not what was published.
+    """
+    snapshot = folder / (snapshot_id or current_id(folder))
+    manifest = read_manifest(snapshot)
+    for name in (VECTORS, ENTRIES):
+        if reason := _difference(snapshot, manifest, name):
+            raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
+    vectors = _read_vectors(snapshot / VECTORS)
+    entries = _read_entries(snapshot / ENTRIES)
+    vector_index, notes = _derived_index(snapshot, manifest, vectors)
+    return Dictionary(
+        snapshot_id=manifest.snapshot_id,
+        encoder_id=manifest.encoder_id,
+        created_at=manifest.created_at,
+        entries=entries,
+        vectors=vectors,
+        vector_index=vector_index,
+        notes=notes,
+    )
+
+
+def current_id(folder: Path) -> str:
+    """The id that CURRENT names.
+
+    Raises:
+        SnapshotMissingError: nothing was published here.
+        SnapshotDamagedError: CURRENT holds no id.
+    """
+    try:
+        named = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError as error:
+        raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
+    if not SNAPSHOT_ID.fullmatch(named):
+        raise SnapshotDamagedError(f"{folder / CURRENT} holds {named[:40]!r}; it must name a snapshot, 12 hex digits")
+    return named
+
+
+def read_manifest(snapshot: Path) -> Manifest:
+    """The manifest of one snapshot folder.
+
+    Raises:
+        SnapshotMissingError: there is no such folder.
+        SnapshotDamagedError: it has no manifest, or one that is not understood.
+    """
+    if not (SNAPSHOT_ID.fullmatch(snapshot.name) and snapshot.is_dir()):
+        raise SnapshotMissingError(f"there is no snapshot {snapshot.name} in {snapshot.parent}")
+    try:
+        manifest = Manifest(**json.loads((snapshot / MANIFEST).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise SnapshotDamagedError(f"snapshot {snapshot.name}: {MANIFEST} is not readable: {error}") from error
+    if manifest.schema != SCHEMA:
+        raise SnapshotDamagedError(
+            f"snapshot {snapshot.name} has schema {manifest.schema}; this version reads {SCHEMA}"
+        )
+    return manifest
+
+
+def manifests(folder: Path) -> list[Manifest]:
+    """The manifests of all readable snapshots, newest first."""
+    found = []
+    for snapshot in _snapshots(folder):
+        try:
+            found.append(read_manifest(snapshot))
+        except SnapshotError:  # a damaged one is no choice to offer; loading it says what is wrong
+            continue
+    return sorted(found, key=lambda manifest: manifest.created_at, reverse=True)
+
+
+def clean(folder: Path) -> list[str]:
+    """Remove what a killed writer left behind; nothing while another process writes.
+
+    Returns:
+        The names of what was removed.
+    """
+    if not folder.is_dir():
+        return []
+    try:
+        with _only_writer(folder, wait=False):
+            leftovers = [path for path in folder.iterdir() if path.name.startswith((STAGING_PREFIX, TRASH_PREFIX))]
+            for path in leftovers:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return sorted(path.name for path in leftovers)
+    except BlockingIOError:
+        return []
+
+
+def _draft(rows: Floats, entries: Sequence[Entry], encoder_id: str, report: Mapping[str, Any]) -> Manifest:
+    """The manifest of a snapshot that is still to be written: everything but the sha256 of its files."""
+    return Manifest(
+        snapshot_id=secrets.token_hex(6),
+        encoder_id=encoder_id,
+        dim=rows.shape[1],
+        created_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        counts={
+            "entries": len({entry.id for entry in entries}),
+            "signs": len({entry.sign for entry in entries}),
+            "vectors": len(rows),
+        },
+        sha256={},
+        report=report,
+    )
+
+
+def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry]) -> Manifest:
+    """Write aside, rename, point CURRENT at it, remove what is older than the previous one."""
+    staging = folder / f"{STAGING_PREFIX}{draft.snapshot_id}"
+    staging.mkdir()
+    try:
+        manifest = _write_files(staging, draft, rows, entries)
+        staging.rename(folder / manifest.snapshot_id)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    _sync(folder)
+    previous = current_id(folder) if (folder / CURRENT).exists() else None
+    _point_current_at(folder, manifest.snapshot_id)
+    _remove_all_but(folder, {manifest.snapshot_id, previous})
+    return manifest
+
+
+def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry]) -> Manifest:
+    """Write all files of a snapshot and bring them to the disk; the manifest comes last."""
+    with (staging / VECTORS).open("wb") as file:
+        np.save(file, rows)
+    with (staging / ENTRIES).open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries)
+    faiss_index.build(rows).write(staging / INDEX)
+    manifest = replace(draft, sha256={name: _sha256(staging / name) for name in (VECTORS, ENTRIES, INDEX)})
+    (staging / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for path in staging.iterdir():
+        _sync(path)
+    _sync(staging)
+    return manifest
+
+
+def _point_current_at(folder: Path, snapshot_id: str) -> None:
+    """Replace CURRENT in one step: a reader sees the old id or the new one."""
+    aside = folder / f"{STAGING_PREFIX}{CURRENT}"
+    aside.write_text(f"{snapshot_id}\n")
+    _sync(aside)
+    aside.replace(folder / CURRENT)
+    _sync(folder)
+
+
+def _remove_all_but(folder: Path, kept: set[str | None]) -> None:
+    """Remove other snapshots. Renamed first, so that half of one never looks like a snapshot."""
+    for snapshot in _snapshots(folder):
+        if snapshot.name not in kept:
+            trash = snapshot.rename(folder / f"{TRASH_PREFIX}{snapshot.name}")
+            shutil.rmtree(trash, ignore_errors=True)  # `clean` takes the rest
+
+
+def _snapshots(folder: Path) -> list[Path]:
+    """The snapshot folders, in no order."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if SNAPSHOT_ID.fullmatch(path.name)]
+
+
+@contextmanager
+def _only_writer(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the folder's lock, which the kernel frees when the process ends, however it ends.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is False.
+    """
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _check_entries(entries: Sequence[Entry], num_vectors: int) -> None:
+    """Raise VectorsError unless there is one entry per vector, and none twice."""
+    if len(entries) != num_vectors:
+        raise VectorsError(f"{len(entries)} entries for {num_vectors} vectors; they must be as many")
+    seen: set[tuple[str, bool]] = set()
+    for entry in entries:
+        if (entry.id, entry.mirrored) in seen:
+            raise VectorsError(f"the entry id {entry.id!r} is there twice; ids must differ")
+        seen.add((entry.id, entry.mirrored))
+
+
+def _difference(snapshot: Path, manifest: Manifest, name: str) -> str | None:
+    """Why a file is not the one that was published, or None where it is."""
+    expected = manifest.sha256.get(name)
+    try:
+        actual = _sha256(snapshot / name)
+    except OSError as error:
+        return f"{name} is not readable: {error}"
+    return None if actual == expected else f"{name} has sha256 {actual[:12]}, the manifest says {str(expected)[:12]}"
+
+
+def _read_vectors(path: Path) -> Floats:
+    """[N, D] float32, mapped: pages are read when a hit is scored."""
+    vectors: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
+    return vectors
+
+
+def _read_entries(path: Path) -> list[Entry]:
+    """The entries, in the order of the vectors."""
+    with path.open(encoding="utf-8", newline="\n") as lines:  # a gloss may hold what else counts as a line's end
+        fields = [json.loads(line) for line in lines]
+    return [Entry(**{**entry, "tags": tuple(entry["tags"])}) for entry in fields]
+
+
+def _derived_index(snapshot: Path, manifest: Manifest, vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
+    """The index as it lies on disk, or made anew, and then a note that says why."""
+    reason = _difference(snapshot, manifest, INDEX)
+    if reason is None:
+        try:
+            return faiss_index.read(snapshot / INDEX, *vectors.shape), ()
+        except VectorsError as error:
+            reason = str(error)
+    note = f"snapshot {manifest.snapshot_id}: {reason}; the index was made anew from {VECTORS}"
+    return faiss_index.build(vectors), (note,)
+
+
+def _sha256(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,85 @@
+"""What an encoder file says about itself: one JSON object in the ONNX metadata, under the key `signdex`."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from model.config import EncoderConfig
+from model.encoder import EncoderInfo
+from model.errors import EncoderContractError
+
+KEY = "signdex"
+CONTRACT = 1
+"""Version of the inputs, outputs and metadata that make an encoder file."""
+
+FIELDS: dict[str, type | tuple[type, ...]] = {
+    "fps": (int, float),
+    "stride_frames": int,
+    "provenance": str,
+    "licence": str,
+    "trained": bool,
+    "precision": str,
+}
+
+
+def write_metadata(
+    config: EncoderConfig,
+    *,
+    fps: float,
+    stride_frames: int,
+    provenance: str,
+    licence: str,
+    trained: bool,
+    precision: str,
+) -> dict[str, str]:
+    """The ONNX metadata of an encoder file."""
+    fields = {
+        "contract": CONTRACT,
+        "config": config.to_json(),
+        "fps": fps,
+        "stride_frames": stride_frames,
+        "provenance": provenance,
+        "licence": licence,
+        "trained": trained,
+        "precision": precision,
+    }
+    return {KEY: json.dumps(fields)}
+
+
+def read_metadata(metadata: Mapping[str, str], encoder_id: str) -> EncoderInfo:
+    """The inverse of `write_metadata`.
+
+    Raises:
+        EncoderContractError: there is no such metadata, or a field of it is missing or of another type.
+    """
+    if KEY not in metadata:
+        raise EncoderContractError(
+            f"no '{KEY}' metadata (seen: {sorted(metadata) or 'none'}); `python -m model.export` writes encoder files"
+        )
+    fields = parse(metadata[KEY])
+    if fields.get("contract") != CONTRACT:
+        raise EncoderContractError(
+            f"the file follows contract {fields.get('contract')}, this version reads {CONTRACT}; export it again"
+        )
+    if wrong := [name for name, kind in FIELDS.items() if not isinstance(fields.get(name), kind)]:
+        raise EncoderContractError(f"metadata fields missing or of another type: {wrong}; export the encoder again")
+    try:
+        config = EncoderConfig.from_json(fields["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderContractError(f"the metadata has no usable 'config': {error}") from error
+    return EncoderInfo(encoder_id, config, **{name: fields[name] for name in FIELDS})
+
+
+def parse(text: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        EncoderContractError: the text is something else.
+    """
+    try:
+        fields = json.loads(text)
+    except json.JSONDecodeError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise EncoderContractError(f"the '{KEY}' metadata is no JSON object: {text[:80]!r}")
+    return fields

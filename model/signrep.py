@@ -1,0 +1,69 @@
+"""SignRep's encoder: Hiera, a projection to the window embedding, and a head that says which hand is signing.
+
+Source: SignRep, ICCV 2025; the sizes are those of the published checkpoint, and so are the parameter names.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from model.config import EncoderConfig
+from model.hiera import Hiera
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class EncoderOutput(NamedTuple):
+    """Everything a window gives; training wants all of it, serving two of the four."""
+
+    features: Tensor
+    """[B, D] the embedding used for retrieval."""
+    activity_logits: Tensor
+    """[B, 2] left, right hand."""
+    latent: Tensor
+    """[B, D] mean over the tokens of the last stage; the sign decoder reads it."""
+    maps: list[Tensor]
+    """Per stage [B, K, L, C]: tokens of the visible mask units; the style loss reads the first."""
+
+
+class SignRep(nn.Module):
+    """The encoder: normalised windows to embedding and hand activity."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Hiera(config)
+        self.fc = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim, bias=False))
+        self.active_head = nn.Sequential(
+            nn.Linear(config.dim, config.activity_hidden), nn.GELU(), nn.Linear(config.activity_hidden, 2)
+        )
+
+    def forward(self, windows: Tensor, visible: Tensor | None = None) -> EncoderOutput:
+        """Encode windows.
+
+        Args:
+            windows: [B, 3, frames, rows, columns] as `normalise` gives them.
+            visible: [B, K] int64 numbers of the mask units to encode, see `Hiera.forward`; None for all.
+        """
+        maps = self.backbone(windows, visible)
+        latent = maps[-1].mean(dim=(1, 2))
+        features = self.fc(latent)
+        return EncoderOutput(features, self.active_head(features), latent, maps)
+
+
+def normalise(windows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Scale pixels as the encoder wants them.
+
+    Args:
+        windows: [B, frames, rows, columns, 3] uint8 RGB.
+        dtype: of the result.
+
+    Returns:
+        [B, 3, frames, rows, columns], zero mean and unit variance over ImageNet, per channel.
+    """
+    mean = torch.tensor(IMAGENET_MEAN, device=windows.device, dtype=torch.float32)
+    std = torch.tensor(IMAGENET_STD, device=windows.device, dtype=torch.float32)
+    scaled = windows.to(torch.float32) / 255.0
+    return ((scaled - mean) / std).movedim(-1, 1).to(dtype)

@@ -1,0 +1,13 @@
+"""From a video file to square RGB frames at the encoder's rate.
+
+    bytes -> container (opened, limits checked) -> timed pictures -> upright, small, SDR -> sampled at fps -> cropped
+             container                             container         picture               stream            crop
+
+Whatever the video's length and size, what is held is one decoded picture (and the decoder's own few) plus a bounded
+look-ahead of small frames.
+"""
+
+from model.video.facts import VideoFacts, VideoLimits, VideoSource
+from model.video.stream import FrameStream, open_frames
+
+__all__ = ["FrameStream", "VideoFacts", "VideoLimits", "VideoSource", "open_frames"]

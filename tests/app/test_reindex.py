@@ -1,0 +1,237 @@
+"""POST /reindex: in the background, one at a time, swapped whole."""
+
+import shutil
+import threading
+from dataclasses import replace
+
+import pytest
+
+from index import snapshot
+from tests.app.conftest import GLOSSES, KEY
+from tests.fakes import FakeEncoder
+from tests.tiny_videos import write_clip
+
+
+@pytest.fixture
+def folder(dictionary_folder, tmp_path):
+    """A dictionary folder that a test may change."""
+    return shutil.copytree(dictionary_folder, tmp_path / "videos")
+
+
+def test_a_reindex_fills_an_empty_dictionary(start, dictionary_folder):
+    served = start()
+    response = served.as_admin("POST", "/reindex")
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
+    done = served.finished(job)
+    assert (done["state"], done["phase"], done["error"]) == ("done", "publish", None)
+    answer = served.post(dictionary_folder / "CHAIR.mp4").json()
+    assert answer["hits"][0]["sign"]["gloss"] == "CHAIR"
+    assert answer["snapshot_id"] == done["snapshot_id"]
+
+
+def test_a_new_video_is_found_after_a_reindex_and_not_before(start, folder):
+    served = start(filled=True, dictionary=folder)
+    new = write_clip(folder / "ZEBRA.mp4", 99)
+    assert "ZEBRA" not in [hit["sign"]["gloss"] for hit in served.post(new, k=50).json()["hits"]]
+    served.finished(served.as_admin("POST", "/v1/reindex").json())
+    assert served.post(new).json()["hits"][0]["sign"]["gloss"] == "ZEBRA"
+
+
+def test_unusable_videos_are_skipped_with_reasons_and_stop_nothing(start, folder):
+    (folder / "BROKEN.mp4").write_bytes(b"not a video")
+    (folder / "OUT.mp4").symlink_to("/etc/hostname")
+    served = start(dictionary=folder)
+    job = served.finished(served.as_admin("POST", "/reindex").json())
+    assert job["state"] == "done"
+    assert {skipped["video"] for skipped in job["skipped"]} == {"BROKEN.mp4", "OUT.mp4"}
+    assert all(skipped["reason"] for skipped in job["skipped"])
+    [manifest] = snapshot.manifests(served.services.settings.snapshots)
+    assert manifest.counts["entries"] == len(GLOSSES)
+    assert manifest.report["skipped"] == job["skipped"]
+
+
+def test_a_clip_without_a_vector_is_skipped_and_stops_nothing(start):
+    served = start()
+    encode = served.encoder.encode
+    clips = []
+
+    def zeros_for_the_first_clip(windows, visible=None):
+        encoding = encode(windows, visible)
+        clips.append(windows)
+        return replace(encoding, embedding=encoding.embedding * (len(clips) > 1))
+
+    served.encoder.encode = zeros_for_the_first_clip
+    job = served.finished(served.as_admin("POST", "/reindex").json())
+    assert job["state"] == "done"
+    [skipped] = job["skipped"]
+    assert "length 0" in skipped["reason"]
+    assert served.client.get("/v1/info").json()["dictionary"]["num_entries"] == 4
+
+
+def test_a_folder_without_a_usable_video_fails_and_the_old_dictionary_serves_on(start, folder, dictionary_folder):
+    served = start(filled=True, dictionary=folder)
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    job = served.finished(served.as_admin("POST", "/reindex").json())
+    assert job["state"] == "failed"
+    assert "5 skipped" in job["error"]
+    assert served.post(dictionary_folder / "APPLE.mp4").json()["hits"][0]["sign"]["gloss"] == "APPLE"
+
+
+def test_a_second_reindex_is_refused_and_names_the_running_job(start):
+    served = start()
+    served.encoder.gate.clear()
+    first = served.as_admin("POST", "/reindex").json()
+    second = served.as_admin("POST", "/reindex")
+    assert second.status_code == 409
+    assert second.json()["job_id"] == first["id"]
+    assert second.headers["Location"] == f"/v1/jobs/{first['id']}"
+    served.encoder.gate.set()
+    assert served.finished(first)["state"] == "done"
+    assert served.as_admin("POST", "/reindex").status_code == 202
+
+
+def test_a_job_tells_how_far_it_is(start):
+    served = start()
+    paces = threading.Semaphore(0)
+    encode = served.encoder.encode
+    reached = threading.Event()
+    calls = []
+
+    def one_clip_per_pace(windows, visible=None):
+        calls.append(len(windows))
+        if len(calls) > 1:
+            reached.set()
+            assert paces.acquire(timeout=30)
+        return encode(windows, visible)
+
+    served.encoder.encode = one_clip_per_pace
+    job = served.as_admin("POST", "/reindex").json()
+    assert reached.wait(30)
+    seen = served.as_admin("GET", f"/v1/jobs/{job['id']}").json()
+    assert (seen["state"], seen["phase"], seen["total"]) == ("running", "embed", 5)
+    assert 1 <= seen["done"] < 5
+    assert seen["eta_s"] >= 0
+    paces.release(100)
+    assert served.finished(job)["eta_s"] is None
+
+
+def test_a_cancelled_reindex_stops_and_publishes_nothing(start):
+    served = start(filled=True)
+    before = served.client.get("/v1/info").json()["dictionary"]
+    served.encoder.gate.clear()
+    job = served.as_admin("POST", "/reindex").json()
+    assert served.as_admin("DELETE", f"/v1/jobs/{job['id']}").status_code == 202
+    served.encoder.gate.set()
+    assert served.finished(job)["state"] == "cancelled"
+    assert served.client.get("/v1/info").json()["dictionary"] == before
+    assert len(snapshot.manifests(served.services.settings.snapshots)) == 1
+
+
+def test_searches_during_reindexes_never_fail_and_never_mix_snapshots(start, folder):
+    served = start(filled=True, dictionary=folder)
+    marker = write_clip(folder / "ZEBRA.mp4", 99)
+    videos = [marker, folder / "APPLE.mp4"]
+    signs_of: dict[str, set[frozenset[str]]] = {}
+    for round_ in range(3):
+        for path in folder.glob("EXTRA*"):
+            path.unlink()
+        write_clip(folder / f"EXTRA{round_}.mp4", 200 + round_)
+        job = served.as_admin("POST", "/reindex").json()
+        for number in range(10):
+            response = served.post(videos[number % 2], k=50)
+            assert response.status_code == 200
+            answer = response.json()
+            glosses = frozenset(hit["sign"]["gloss"] for hit in answer["hits"])
+            signs_of.setdefault(answer["snapshot_id"], set()).add(glosses)
+        assert served.finished(job)["state"] == "done"
+    served.post(marker)
+    assert len(signs_of) >= 2
+    assert all(len(seen) == 1 for seen in signs_of.values())
+
+
+def test_a_search_goes_on_with_the_dictionary_it_started_with(start, folder):
+    import concurrent.futures
+
+    served = start(filled=True, dictionary=folder)
+    before = served.client.get("/v1/info").json()["dictionary"]["snapshot_id"]
+    entered, leave = threading.Event(), threading.Event()
+    encode = served.encoder.encode
+
+    def held(windows, visible=None):
+        entered.set()
+        assert leave.wait(30)
+        return encode(windows, visible)
+
+    served.encoder.encode = held
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        search = pool.submit(served.post, folder / "APPLE.mp4")
+        assert entered.wait(30)
+        served.encoder.encode = encode
+        served.finished(served.as_admin("POST", "/reindex").json())
+        assert served.client.get("/v1/info").json()["dictionary"]["snapshot_id"] != before
+        leave.set()
+        assert search.result().json()["snapshot_id"] == before
+
+
+def test_an_unexpected_error_fails_the_job_and_frees_the_place(start):
+    served = start()
+    served.encoder.error = MemoryError("no more")
+    job = served.finished(served.as_admin("POST", "/reindex").json())
+    assert job["state"] == "failed"
+    assert "MemoryError" in job["error"]
+    served.encoder.error = None
+    assert served.finished(served.as_admin("POST", "/reindex").json())["state"] == "done"
+
+
+def test_without_a_dictionary_folder_a_reindex_is_refused(start):
+    response = start(dictionary=None).as_admin("POST", "/reindex")
+    assert response.status_code == 409
+    assert "SIGNDEX_DICTIONARY" in response.json()["detail"]
+
+
+def test_a_mode_that_is_not_built_is_refused(start):
+    response = start().as_admin("POST", "/reindex?mode=missing")
+    assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:invalid-request")
+
+
+def test_an_unknown_job_is_not_found(start):
+    response = start().as_admin("GET", "/v1/jobs/nope")
+    assert (response.status_code, response.json()["type"]) == (404, "urn:signdex:problem:job-unknown")
+
+
+ADMIN_ROUTES = [("POST", "/reindex"), ("POST", "/v1/reindex"), ("GET", "/v1/jobs/x"), ("DELETE", "/v1/jobs/x")]
+
+
+@pytest.mark.parametrize(("method", "path"), ADMIN_ROUTES)
+def test_admin_routes_are_closed_while_no_key_is_set(start, method, path):
+    served = start(admin_key=None)
+    response = served.as_admin(method, path)
+    assert response.status_code == 403
+    assert "SIGNDEX_ADMIN_KEY" in response.json()["detail"]
+
+
+def test_admin_routes_refuse_any_other_key(start):
+    served = start()
+    for header in (None, "Bearer", "Bearer wrong", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Basic {KEY}", KEY):
+        for method, path in ADMIN_ROUTES:
+            headers = {"Authorization": header} if header else {}
+            response = served.client.request(method, path, headers=headers)
+            assert response.status_code == 401, (header, path)
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_shutting_down_stops_a_running_reindex(settings):
+    from app.main import create_app
+    from app.services import open_services
+    from tests.running import running
+
+    encoder = FakeEncoder()
+    services = open_services(settings, encoder)
+    encoder.gate.clear()
+    with running(create_app(settings, services)) as client:
+        job = client.post("/reindex", headers={"Authorization": f"Bearer {KEY}"}).json()
+        encoder.gate.set()
+    assert services.jobs.get(job["id"]).is_over

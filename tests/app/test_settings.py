@@ -1,0 +1,47 @@
+"""Settings and their documentation."""
+
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+from tests.conftest import ROOT
+
+
+def documented():
+    rows = re.findall(r"^\| `(SIGNDEX_\w+)` \| ([^|]+) \| ([^|]+) \|$", (ROOT / "docs/operations.md").read_text(), re.M)
+    return {name: (default, meaning) for name, default, meaning in rows}
+
+
+def test_every_setting_is_documented_and_nothing_else_is():
+    assert set(documented()) == {f"SIGNDEX_{name.upper()}" for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_the_documented_default_is_the_real_one(name):
+    default, _ = documented()[f"SIGNDEX_{name.upper()}"]
+    value = Settings.model_fields[name].default
+    assert default == ("not set" if value is None else f"`{value}`")
+
+
+def test_settings_come_from_the_environment(monkeypatch, tmp_path):
+    for name, value in {"DATA": str(tmp_path), "PORT": "9001", "MAX_VIDEO_S": "2.5", "DICTIONARY": ""}.items():
+        monkeypatch.setenv(f"SIGNDEX_{name}", value)
+    settings = Settings()
+    assert (settings.data, settings.port, settings.dictionary) == (tmp_path, 9001, None)
+    assert settings.video_limits.max_duration_s == 2.5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "70000"), ("MAX_VIDEO_S", "0"), ("MAX_VIDEO_S", "nan"), ("ADMIN_KEY", "short"), ("PROVIDER", "tpu")],
+)
+def test_values_that_make_no_sense_are_refused(monkeypatch, name, value):
+    monkeypatch.setenv(f"SIGNDEX_{name}", value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_the_admin_key_is_not_shown():
+    assert "a key for tests" not in repr(Settings(admin_key="a key for tests"))

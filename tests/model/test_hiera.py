@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.config import EncoderConfig, base, small, tiny
+from model.hiera import DropPath, Hiera, max_pool, pooling_order
+from model.signrep import SignRep, normalise
+
+
+@pytest.fixture(scope="module")
+def network() -> SignRep:
+    torch.manual_seed(0)
+    return SignRep(tiny()).eval()
+
+
+@pytest.fixture(scope="module")
+def windows() -> torch.Tensor:
+    return torch.randint(
+        0, 256, (2, *tiny().window_size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+@pytest.mark.parametrize(("config", "millions"), [(base(), 51.48), (small(), 7.09), (tiny(), 0.89)])
+def test_the_presets_have_the_size_they_say(config: EncoderConfig, millions: float) -> None:
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in SignRep(config).parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.01)
+
+
+def test_tokens_that_are_pooled_together_are_neighbours_in_the_frame() -> None:
+    _, height, width = base().token_grid
+    for group_size in (4, 16, 64):  # after one pooling, after two, the whole unit
+        groups = pooling_order(base()).reshape(-1, group_size)
+        time, row, column = groups // (height * width), groups // width % height, groups % width
+        side = int(group_size**0.5)
+        for axis, extent in ((time, 1), (row, side), (column, side)):
+            assert ((axis.max(1).values - axis.min(1).values) == extent - 1).all()
+            assert (axis.min(1).values % extent == 0).all()
+
+
+def test_every_token_has_one_place_and_units_are_row_major() -> None:
+    order = pooling_order(base())
+    assert torch.equal(order.flatten().sort().values, torch.arange(8 * 56 * 56))
+    first_tokens = order[:, 0].reshape(8, 7, 7)
+    assert first_tokens[0, 0, 1] == 8
+    assert first_tokens[0, 1, 0] == 8 * 56
+    assert first_tokens[1, 0, 0] == 56 * 56
+
+
+def test_max_pool_agrees_with_a_loop() -> None:
+    x = torch.randn(2, 3, 8, 5)
+    expected = torch.stack([x[:, :, i : i + 4].max(dim=2).values for i in (0, 4)], dim=2)
+    assert torch.equal(max_pool(x, 4), expected)
+
+
+@torch.no_grad()
+def test_maps_have_the_geometry_of_their_stage(network: SignRep, windows: torch.Tensor) -> None:
+    maps = network(normalise(windows), torch.arange(30).expand(2, -1)).maps
+    assert [list(m.shape) for m in maps] == [[2, 30, 64, 24], [2, 30, 16, 48], [2, 30, 4, 96], [2, 30, 4, 192]]
+
+
+@torch.no_grad()
+def test_pixels_of_hidden_units_have_no_influence(network: SignRep, windows: torch.Tensor) -> None:
+    visible = torch.tensor([[0, 5, 17], [3, 4, 100]])
+    hidden = torch.ones(2, 128, dtype=torch.bool)
+    hidden[torch.arange(2)[:, None], visible] = False
+    pixels = hidden.reshape(2, 8, 4, 4).repeat_interleave(2, 1).repeat_interleave(32, 2).repeat_interleave(32, 3)
+    changed = torch.where(pixels[..., None], 255 - windows, windows)
+    same = torch.allclose(
+        network(normalise(windows), visible).features, network(normalise(changed), visible).features, atol=1e-6
+    )
+    assert same
+    assert not torch.allclose(network(normalise(windows)).features, network(normalise(changed)).features, atol=1e-3)
+
+
+@torch.no_grad()
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 128))
+def test_the_order_in_which_units_are_listed_does_not_matter(
+    network: SignRep, windows: torch.Tensor, seed: int, count: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    visible = torch.from_numpy(np.stack([rng.permutation(128)[:count] for _ in range(2)]))
+    listed = network(normalise(windows), visible).features
+    assert torch.allclose(listed, network(normalise(windows), visible.sort(dim=1).values).features, atol=1e-5)
+
+
+def test_normalise_is_the_published_preprocessing() -> None:
+    pixel = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 1, 1, 1, 3)
+    expected = [(0 / 255 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (255 / 255 - 0.406) / 0.225]
+    assert normalise(pixel).flatten().tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_drop_path_keeps_the_mean_while_training_and_everything_otherwise() -> None:
+    torch.manual_seed(0)
+    layer, x = DropPath(0.25), torch.ones(20_000, 1, 1)
+    dropped = layer(x)
+    assert sorted(dropped.unique().tolist()) == pytest.approx([0, 1 / 0.75])
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+    assert torch.equal(layer.eval()(x), x)
+
+
+def test_gradients_reach_every_parameter(windows: torch.Tensor) -> None:
+    network = SignRep(tiny())
+    output = network(normalise(windows), torch.arange(40).expand(2, -1))
+    (output.features.square().sum() + output.activity_logits.sum()).backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+def test_local_attention_does_not_look_beyond_its_unit() -> None:
+    torch.manual_seed(0)
+    backbone = Hiera(tiny()).eval()
+    x = torch.randn(1, 128, 64, 24)
+    changed = x.clone()
+    changed[:, 1:] += 1
+    with torch.no_grad():
+        first = [block(x)[:, 0] for block in backbone.blocks[:1]]
+        second = [block(changed)[:, 0] for block in backbone.blocks[:1]]
+    assert torch.allclose(first[0], second[0], atol=1e-6)

@@ -1,0 +1,156 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
+
+from model.errors import EncoderContractError, EncoderFileError, ProviderError
+from model.metadata import KEY, write_metadata
+from model.runtime import OnnxEncoder
+from tests.model.micro import micro
+
+
+def metadata() -> dict[str, str]:
+    return write_metadata(
+        micro(), fps=25, stride_frames=2, provenance="test", licence="none", trained=False, precision="fp32"
+    )
+
+
+def save(path: Path, change: Callable[[onnx.ModelProto], None], props: dict[str, str] | None = None) -> Path:
+    """An ONNX file that follows the contract without being a network, changed by the test."""
+    config = micro()
+    nodes = [
+        helper.make_node("Shape", ["windows"], ["n"], start=0, end=1),
+        helper.make_node("Concat", ["n", "d"], ["shape_d"], axis=0),
+        helper.make_node("Concat", ["n", "two"], ["shape_2"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape_d"], ["embedding"]),
+        helper.make_node("ConstantOfShape", ["shape_2"], ["activity"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("windows", TensorProto.UINT8, ["N", *config.window_size, 3])],
+        [
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", config.dim]),
+            helper.make_tensor_value_info("activity", TensorProto.FLOAT, ["N", 2]),
+        ],
+        [
+            helper.make_tensor("d", TensorProto.INT64, [1], [config.dim]),
+            helper.make_tensor("two", TensorProto.INT64, [1], [2]),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    change(proto)
+    helper.set_model_props(proto, metadata() if props is None else props)
+    onnx.save_model(proto, path)
+    return path
+
+
+def set_size(which: str, name: str, axis: int, size: int) -> Callable[[onnx.ModelProto], None]:
+    def change(proto: onnx.ModelProto) -> None:
+        value = next(v for v in getattr(proto.graph, which) if v.name == name)
+        value.type.tensor_type.shape.dim[axis].dim_value = size
+
+    return change
+
+
+def rename_output(proto: onnx.ModelProto) -> None:
+    proto.graph.node[3].output[0] = "features"
+    proto.graph.output[0].name = "features"
+
+
+def test_any_file_of_the_contract_is_an_encoder(tmp_path: Path) -> None:
+    encoder = OnnxEncoder(save(tmp_path / "e.onnx", lambda proto: None))
+    windows = np.zeros((3, *micro().window_size, 3), np.uint8)
+    assert encoder.encode(windows).embedding.shape == (3, 64)
+    with pytest.raises(ValueError, match="no input 'visible'"):
+        encoder.encode(windows, np.zeros((3, 4), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_size("input", "windows", 1, 8), r"windows is .*8.*expected tensor\(uint8\) \['any', 16, 64, 64, 3\]"),
+        (set_size("input", "windows", 0, 4), r"windows is .*\[4, 16.*expected .*'any', 16"),
+        (rename_output, "embedding is missing"),
+    ],
+)
+def test_another_contract_is_refused_and_the_part_named(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], words: str
+) -> None:
+    with pytest.raises(EncoderContractError, match=words):
+        OnnxEncoder(save(tmp_path / "e.onnx", change))
+
+
+@pytest.mark.parametrize(
+    ("props", "words"),
+    [
+        ({}, f"no '{KEY}' metadata"),
+        ({KEY: metadata()[KEY].replace('"contract": 1', '"contract": 7')}, "contract 7, this version reads 1"),
+        ({KEY: metadata()[KEY].replace('"trained": false', '"trained": "no"')}, r"another type: \['trained'\]"),
+        ({KEY: metadata()[KEY].replace('"embed_dim"', '"embed_dims"')}, "embed_dims"),
+        ({KEY: "not JSON"}, "is no JSON object"),
+        ({KEY: "[1]"}, "is no JSON object"),
+    ],
+)
+def test_metadata_that_says_too_little_is_refused(tmp_path: Path, props: dict[str, str], words: str) -> None:
+    with pytest.raises(EncoderContractError, match=words):
+        OnnxEncoder(save(tmp_path / "e.onnx", lambda proto: None, props))
+
+
+def test_no_file_and_no_onnx_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EncoderFileError, match="there is no encoder file at"):
+        OnnxEncoder(tmp_path / "nowhere.onnx")
+    (tmp_path / "junk.onnx").write_bytes(b"junk")
+    with pytest.raises(EncoderFileError, match=r"junk\.onnx can't be loaded"):
+        OnnxEncoder(tmp_path / "junk.onnx")
+
+
+def test_a_device_that_is_not_there_is_refused_not_replaced(encoder_file: Path) -> None:
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider was asked for; this onnxruntime has"):
+        OnnxEncoder(encoder_file, provider="cuda")
+    with pytest.raises(ProviderError, match="allowed are cpu, cuda"):
+        OnnxEncoder(encoder_file, provider="tpu")
+
+
+class SilentFallback(ort.InferenceSession):
+    """What onnxruntime does when a CUDA library is missing: it carries on with the CPU."""
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+def test_a_silent_fallback_to_the_cpu_is_refused(encoder_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "InferenceSession", lambda content, options, providers: SilentFallback(content, options))
+    with pytest.raises(ProviderError, match="CPUExecutionProvider obtained"):
+        OnnxEncoder(encoder_file, provider="cuda")
+
+
+def test_batches_do_not_change_the_result(encoder: OnnxEncoder) -> None:
+    windows = np.random.default_rng(0).integers(0, 256, (11, *micro().window_size, 3), dtype=np.uint8)
+    one_by_one = np.concatenate([encoder.encode(window[None]).embedding for window in windows])
+    np.testing.assert_allclose(encoder.encode(windows).embedding, one_by_one, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("windows", "visible", "words"),
+    [
+        (np.zeros((1, 16, 224, 224, 3), np.uint8), None, r"windows are uint8 \[1, 16, 224, 224, 3\]"),
+        (np.zeros((1, 16, 64, 64, 3), np.float32), None, "windows are float32"),
+        (np.zeros((0, 16, 64, 64, 3), np.uint8), None, "N >= 1"),
+        (np.zeros((2, 16, 64, 64, 3), np.uint8), np.zeros((1, 4), np.int64), r"visible is \[1, 4\] for 2 windows"),
+        (np.zeros((1, 16, 64, 64, 3), np.uint8), np.array([[0, 32]]), "mask units run from 0 to 32"),
+        (np.zeros((1, 16, 64, 64, 3), np.uint8), np.array([[-1, 3]]), "mask units run from -1"),
+    ],
+)
+def test_wrong_shapes_are_refused(
+    encoder: OnnxEncoder, windows: np.ndarray, visible: np.ndarray | None, words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        encoder.encode(windows, visible)

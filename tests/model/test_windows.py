@@ -1,0 +1,93 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.pooling import pool, window_weights
+from model.windows import slide, window_starts
+
+
+def numbered(count: int) -> list[np.ndarray]:
+    return [np.full((2, 2, 3), i, np.uint8) for i in range(count)]
+
+
+@given(count=st.integers(1, 120), stride=st.integers(1, 16))
+def test_windows_cover_every_frame_in_order(count: int, stride: int) -> None:
+    windows = list(slide(numbered(count), 16, stride))
+    seen = {int(frame[0, 0, 0]) for window in windows for frame in window.frames}
+    assert seen == set(range(count))
+    for window in windows:
+        expected = np.minimum(np.arange(window.start_frame, window.start_frame + 16), count - 1)
+        assert window.frames[:, 0, 0, 0].tolist() == expected.tolist()
+        assert window.num_padded == max(0, 16 - count)
+    assert [window.start_frame for window in windows] == window_starts(count, 16, stride).tolist()
+
+
+def test_the_papers_windows_are_all_there() -> None:
+    assert window_starts(50, 16, 2).tolist() == list(range(0, 35, 2))
+
+
+@pytest.mark.parametrize("stride", [0, 17, -1])
+def test_a_stride_that_skips_frames_is_refused(stride: int) -> None:
+    with pytest.raises(ValueError, match=f"stride is {stride}"):
+        next(slide(numbered(20), 16, stride))
+
+
+def test_only_one_window_is_held_at_a_time() -> None:
+    alive = 0
+
+    class Counted:
+        def __init__(self) -> None:
+            nonlocal alive
+            alive += 1
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    most = 0
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal most
+        for _ in range(200):
+            frame = np.zeros((1, 1, 3), np.uint8).view(Tagged)
+            frame.tag = Counted()
+            yield frame
+            del frame
+            most = max(most, alive)
+
+    for window in slide(frames(), 16, 2):
+        del window
+    assert most <= 18
+
+
+class Tagged(np.ndarray):
+    """An array that can carry a tag."""
+
+
+@given(st.data(), st.integers(1, 12))
+def test_pooling_ignores_the_order_of_windows(data: st.DataObject, count: int) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    embeddings = rng.standard_normal((count, 8)).astype(np.float32)
+    activity = rng.random((count, 2), dtype=np.float32)
+    order = np.array(data.draw(st.permutations(range(count))))
+    np.testing.assert_allclose(pool(embeddings, activity), pool(embeddings[order], activity[order]), atol=1e-5)
+
+
+def test_pooling_is_the_papers_equation() -> None:
+    rng = np.random.default_rng(3)
+    z, p = rng.standard_normal((7, 5)).astype(np.float32), rng.random((7, 2), dtype=np.float32)
+    gamma = [max(left, right) for left, right in p]
+    expected = sum(g * row for g, row in zip(gamma, z, strict=True)) / sum(gamma)
+    np.testing.assert_allclose(pool(z, p), expected / np.sqrt((expected**2).sum()), rtol=1e-5)
+
+
+def test_windows_without_activity_do_not_count() -> None:
+    z = np.eye(3, dtype=np.float32)
+    np.testing.assert_allclose(pool(z, np.array([[0, 0], [0, 0.4], [0, 0]], np.float32)), z[1])
+
+
+def test_where_no_window_is_active_all_count_the_same() -> None:
+    assert window_weights(np.zeros((4, 2), np.float32)).tolist() == [1, 1, 1, 1]
