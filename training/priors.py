@@ -380,7 +380,7 @@ def show_command(
     typer.echo(f"{out}: {len(drawn)} frames")
 
 
-def _observed_clips(folders: list[Path]) -> Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]]:
+def _observed_clips(folders: list[Path]) -> Iterable[tuple[Reals, Reals]]:
     """Keypoints and confidence of every landmark file; files that can't be used are named and left out."""
     for folder in folders:
         for file in sorted(folder.rglob("*.npz")):
