@@ -19,11 +19,11 @@ class EncoderOutput(NamedTuple):
     """Everything a window gives; training wants all of it, serving two of the four."""
 
     features: Tensor
-    """[B, D] the embedding used for retrieval."""
+    """[B, D] the embedding used for retrieval; the sign decoder reads it too."""
     activity_logits: Tensor
     """[B, 2] left, right hand."""
     latent: Tensor
-    """[B, D] mean over the tokens of the last stage; the sign decoder reads it."""
+    """[B, D] mean over the tokens of the last stage."""
     maps: list[Tensor]
     """Per stage [B, K, L, C]: tokens of the visible mask units; the style loss reads the first."""
 

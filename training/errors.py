@@ -1,6 +1,18 @@
 """What can go wrong in training and in the synthetic signer.
 
     TrainingError
+    ├── ClipError                   a clip of the training or evaluation data
+    │   ├── LandmarksError          its landmarks are missing, damaged, or their estimator is not installed
+    │   ├── NoSignerError           nobody was found in it
+    │   └── LengthMismatchError     its landmarks have another number of frames than the clip
+    ├── ManifestError               a list of clips that is missing, has another form, or names a clip twice
+    ├── ShardError                  a shard that is cut short, damaged, or of another data set
+    ├── EvaluationError             nothing to evaluate, or a baseline that needs what is not there
+    ├── ConfigError                 a setting of a run: unknown, or of a value that can't be
+    ├── DataError                   no usable data at all
+    │   └── SampleError             one clip or window can't be used: which, and why; others can
+    ├── ResumeError                 a run can't go on from what lies in its output folder
+    ├── DivergedError               a loss or gradient is no number any more: which, and what to change
     └── SynthError                  the synthetic signer
         ├── AssetError              a mesh, target, texture or picture that is missing, damaged or of another format
         ├── RenderUnavailableError  no OpenGL can be had: which package to install
@@ -15,6 +27,54 @@ A message says what was seen, what is allowed and what to do.
 
 class TrainingError(Exception):
     """Base of everything this package raises on purpose."""
+
+
+class ClipError(TrainingError):
+    """A clip can't be used."""
+
+
+class LandmarksError(ClipError):
+    """The landmarks of a clip are missing or damaged, or can't be found on this machine."""
+
+
+class NoSignerError(ClipError):
+    """Nobody was found in the clip."""
+
+
+class LengthMismatchError(ClipError):
+    """The landmarks have another number of frames than the clip."""
+
+
+class ManifestError(TrainingError):
+    """A list of clips can't be used."""
+
+
+class ShardError(TrainingError):
+    """A shard can't be read whole, or does not belong with the others."""
+
+
+class EvaluationError(TrainingError):
+    """There is nothing to evaluate, or it can't be done with what is there."""
+
+
+class ConfigError(TrainingError):
+    """A setting is unknown or has a value that can't be."""
+
+
+class DataError(TrainingError):
+    """There is no usable data."""
+
+
+class SampleError(DataError):
+    """One clip or window can't be used."""
+
+
+class ResumeError(TrainingError):
+    """The output folder holds another run, or one that can't be gone on with."""
+
+
+class DivergedError(TrainingError):
+    """A loss or a gradient is not a number any more."""
 
 
 class SynthError(TrainingError):

@@ -40,6 +40,7 @@ class Sampling:
     start_s: float
     end_s: float
     """Infinite: up to the video's end."""
+    square: bool = True
 
 
 def open_frames(
@@ -51,6 +52,7 @@ def open_frames(
     start_s: float = 0.0,
     end_s: float | None = None,
     threads: int = 1,
+    square: bool = True,
 ) -> "FrameStream":
     """Open a video for reading frames: frame k shows the picture that is on display at `start_s + k / fps`.
 
@@ -66,6 +68,7 @@ def open_frames(
         end_s: where it ends; None or anything later than the video's end: there.
         threads: for decoding. 1 where several clips are decoded side by side; more help a single large clip, and hold
             as many more decoded pictures.
+        square: False gives whole frames, of which the shorter side is `size`: for whoever knows better where to cut.
 
     Raises:
         NotAVideoError: there is no video in these bytes.
@@ -74,13 +77,13 @@ def open_frames(
         VideoTooShortError: the stretch is empty.
         VideoBrokenError: the file starts as a video but its index is missing.
     """
-    sampling = Sampling(fps, size, start_s, math.inf if end_s is None else end_s)
+    sampling = Sampling(fps, size, start_s, math.inf if end_s is None else end_s, square)
     _check_stretch(sampling)
     return FrameStream(VideoReader(source, limits, threads), sampling, limits)
 
 
 class FrameStream(Iterator[Frames]):
-    """An iterator of uint8 [size, size, 3] RGB frames, contiguous. Not to be shared between threads.
+    """An iterator of uint8 [size, size, 3] RGB frames, contiguous, or of whole ones. Not to be shared between threads.
 
     Reading raises the errors of `open_frames` too, where only decoding tells: most often `VideoBrokenError` at the end,
     when it is known that most of the stretch could not be decoded. A frame that is on display for longer than 1 / fps
@@ -146,7 +149,7 @@ class FrameStream(Iterator[Frames]):
 
     def _read(self) -> Iterator[Frames]:
         try:
-            yield from self._cropped()
+            yield from self._cropped() if self._sampling.square else map(np.ascontiguousarray, self._sampled())
             self._finish()
         finally:
             self._reader.close()

@@ -1,8 +1,5 @@
 """Our network against numbers that the published one computed, on weights made from the parameter names alone."""
 
-import json
-import math
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,22 +10,9 @@ from numpy.typing import NDArray
 
 from model.config import base
 from model.signrep import EncoderOutput, SignRep, normalise
+from tests.golden import TOLERANCE, published_noise, published_weights, relative_error
 
 pytestmark = pytest.mark.real
-TOLERANCE = 1e-4
-
-
-def weight(key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    noise = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape).astype(np.float32)
-    if "pos_embed" in key:
-        return 0.3 * noise
-    if key.endswith("bias"):
-        return 0.1 * noise
-    if len(shape) == 1:
-        return 1 + 0.1 * noise
-    if key == "cls_head.latent_proj.2.weight":
-        return noise / math.sqrt(shape[0])
-    return noise / math.sqrt(math.prod(shape[1:]))
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +27,7 @@ def golden(parity: Path) -> Mapping[str, NDArray[np.float32]]:
 
 @pytest.fixture(scope="module")
 def network(parity: Path) -> SignRep:
-    shapes: dict[str, list[int]] = json.loads((parity / "checkpoint_keys.json").read_text())
-    state = {
-        key: torch.from_numpy(weight(key, tuple(shape)))
-        for key, shape in shapes.items()
-        if not key.startswith("cls_head.")
-    }
+    state = {key: tensor for key, tensor in published_weights(parity).items() if not key.startswith("cls_head.")}
     network = SignRep(base()).eval()
     network.load_state_dict(state, strict=True)
     return network
@@ -56,7 +35,7 @@ def network(parity: Path) -> SignRep:
 
 @pytest.fixture(scope="module")
 def noise() -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(20251).standard_normal((2, 3, 16, 224, 224)).astype(np.float32))
+    return published_noise()
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +44,6 @@ def pixels() -> torch.Tensor:
     u8 = u8 // 4 + np.linspace(0, 190, 224, dtype=np.float32)[None, None, :, None, None].astype(np.uint8)
     u8[1] = u8[1, ::-1, :, ::-1]
     return torch.from_numpy(u8)
-
-
-def relative_error(ours: torch.Tensor, theirs: NDArray[np.float32]) -> float:
-    return float(np.abs(ours.detach().numpy() - theirs).max() / np.abs(theirs).max())
 
 
 def assert_same(output: EncoderOutput, golden: Mapping[str, NDArray[np.float32]], group: str) -> None:

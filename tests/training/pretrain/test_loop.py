@@ -1,0 +1,194 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import load_tensors, read_checkpoint
+from tests.model.micro import micro
+from tests.training.pretrain.runs import ALONE, Poisoned, Recorder, clips, run_config
+from training.data.samples import Sample
+from training.errors import DivergedError, ResumeError, SampleError
+from training.pretrain.config import PretrainConfig
+from training.pretrain.loop import draw_visible, pretrain, step_seed
+from training.pretrain.network import PretrainNetwork
+from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
+from training.pretrain.validation import held_out
+
+
+def train(config: PretrainConfig, **how: Any) -> tuple[Run, Recorder]:
+    watcher = Recorder()
+    run = pretrain(start_run(config, ALONE.device), clips(), ALONE, watcher=watcher, **how)
+    return run, watcher
+
+
+def after(steps: int) -> Callable[[], bool]:
+    """Asks to stop after so many steps."""
+    asked = iter(range(1, 1000))
+    return lambda: next(asked) >= steps
+
+
+def same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return bool(first == second)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path: Path, accumulate: int) -> None:
+    encoder = replace(micro(), drop_path=0.5)
+    whole, told = train(run_config(tmp_path / "whole", encoder=encoder, accumulate=accumulate))
+    config = run_config(tmp_path / "parts", encoder=encoder, accumulate=accumulate)
+    train(config, stop=after(2))
+    watcher = Recorder()
+    taken_up = resume_run(config, ALONE.device)
+    assert taken_up.step == 2
+    parts = pretrain(taken_up, clips(), ALONE, watcher=watcher)
+    assert parts.step == whole.step == 6
+    assert [r.terms for r in watcher.reports] == [r.terms for r in told.reports[2:]]
+    ours, theirs = (load_tensors(run.config.output / LAST) for run in (parts, whole))
+    for part in ("model", "discriminator", "optimiser", "adversary_optimiser"):
+        assert same(ours[part], theirs[part]), part
+
+
+def test_another_seed_is_another_run(tmp_path: Path) -> None:
+    told = [train(run_config(tmp_path / str(seed), seed=seed, steps=2))[1].reports[-1].terms for seed in (0, 1)]
+    assert told[0]["total"] != told[1]["total"]
+
+
+def test_accumulated_batches_count_like_one_in_the_priors(tmp_path: Path) -> None:
+    alike = {"augmented": False, "mask": 0.0, "steps": 1, "encoder": replace(micro(), drop_path=0.0)}
+    _, whole = train(run_config(tmp_path / "a", batch_size=8, **alike))
+    _, parts = train(run_config(tmp_path / "b", batch_size=4, accumulate=2, **alike))
+    for name, value in whole.reports[0].terms.items():
+        if name.startswith("prior/"):  # means over known elements, of which batches have a little more or less
+            assert parts.reports[0].terms[name] == pytest.approx(value, rel=0.02)
+
+
+def test_checkpoints_say_where_they_come_from_and_hold_the_encoder_that_was_trained(tmp_path: Path) -> None:
+    run, _ = train(run_config(tmp_path, steps=2))
+    read = read_checkpoint(tmp_path / LAST)
+    assert read.config == micro()
+    assert read.trained
+    assert read.licence == "Apache-2.0"
+    for fact in ("2 of 2 steps", "generated:4", "seed 0", "start random weights", "commit "):
+        assert fact in read.provenance
+    content = load_tensors(tmp_path / LAST)
+    assert content["config"]["data"]["sources"] == ("generated:4",)
+    windows = torch.randn(1, 3, 16, 64, 64)
+    run.network.eval()
+    assert torch.equal(read.network()(windows).features, run.network.encoder(windows).features)
+
+
+def test_a_new_run_never_overwrites_another(tmp_path: Path) -> None:
+    train(run_config(tmp_path, steps=1))
+    with pytest.raises(ResumeError, match=r"last\.pt holds a run already; go on with it \(--resume\), or set another"):
+        start_run(run_config(tmp_path, steps=1), ALONE.device)
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    train(run_config(tmp_path, steps=1))
+    with pytest.raises(ResumeError, match=r"of another run: batch_size was 4 and is 8; seed was 0 and is 3\. Use"):
+        resume_run(run_config(tmp_path, steps=1, seed=3, batch_size=8), ALONE.device)
+
+
+def test_a_bare_encoder_is_no_run_to_go_on_with(tmp_path: Path) -> None:
+    run = start_run(run_config(tmp_path), ALONE.device)
+    torch.save(run.checkpoint(), tmp_path / LAST)
+    with pytest.raises(ResumeError, match="weights but no run to go on with"):
+        resume_run(run.config, ALONE.device)
+
+
+def test_a_run_can_start_from_another_runs_weights_and_keeps_their_licence(tmp_path: Path) -> None:
+    first = start_run(run_config(tmp_path / "a", seed=5), ALONE.device)
+    torch.save(first.checkpoint() | {"licence": "CC BY-NC-SA 4.0"}, tmp_path / "theirs.pt")
+    second = start_run(run_config(tmp_path / "b", start_from=str(tmp_path / "theirs.pt")), ALONE.device)
+    assert same(second.network.state_dict(), first.network.state_dict())
+    assert second.checkpoint()["licence"] == "CC BY-NC-SA 4.0"
+    assert "theirs.pt" in second.checkpoint()["provenance"]
+
+
+def test_a_run_that_diverges_stops_before_the_step_and_says_which_loss(tmp_path: Path) -> None:
+    config = run_config(tmp_path, save_every=1, augmented=False)
+    run = start_run(config, ALONE.device)
+    with pytest.raises(DivergedError, match=r"step 3 diverged: prior/body_pose is inf.*last\.pt holds the run before"):
+        pretrain(run, Poisoned(good=4), ALONE, watcher=Recorder())
+    assert all(bool(p.isfinite().all()) for p in run.network.parameters())
+    assert load_tensors(tmp_path / LAST)["step"] == 2
+
+
+def test_the_best_weights_are_kept_apart(tmp_path: Path) -> None:
+    scores = iter([0.1, 0.7, 0.4])
+    seen: list[PretrainNetwork] = []
+
+    def validate(network: PretrainNetwork) -> float:
+        assert not network.training
+        seen.append(network)
+        return next(scores)
+
+    run, watcher = train(run_config(tmp_path, validate_every=2), validate=validate)
+    assert watcher.scores == [(2, 0.1, True), (4, 0.7, True), (6, 0.4, False)]
+    assert run.network.training
+    assert load_tensors(tmp_path / BEST)["step"] == 4
+    assert load_tensors(tmp_path / BEST)["score"] == 0.7
+    assert load_tensors(tmp_path / LAST)["step"] == 6
+    assert resume_run(run.config, ALONE.device).best_score == 0.7
+
+
+def test_a_time_budget_ends_a_run_and_its_learning_rate(tmp_path: Path) -> None:
+    run, watcher = train(run_config(tmp_path, steps=10_000, minutes=0.01))
+    assert 0 < run.step < 1000
+    assert run.elapsed_s >= 0.6
+    assert watcher.reports[-1].learning_rate < 0.5 * max(report.learning_rate for report in watcher.reports)
+    assert load_tensors(tmp_path / LAST)["step"] == run.step
+    again = pretrain(resume_run(run.config, ALONE.device), clips(), ALONE, watcher=Recorder())
+    assert again.step == run.step
+
+
+def test_broken_clips_are_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    class Holed:
+        def pair(self, number: int) -> tuple[Sample, Sample]:
+            if number == 3:
+                raise SampleError("clip 3 is cut short")
+            return clips().pair(number)
+
+    watcher = Recorder()
+    run = pretrain(start_run(run_config(tmp_path, steps=3), ALONE.device), Holed(), ALONE, watcher=watcher)
+    assert run.step == 3
+    assert watcher.reasons == ["clip 3 is cut short"]
+
+
+def test_the_pose_is_learned(tmp_path: Path) -> None:
+    config = run_config(tmp_path, steps=60, batch_size=8, mask=0.0, augmented=False)
+    config = replace(config, optimiser=replace(config.optimiser, learning_rate=3e-3, weight_decay=0, layer_decay=1))
+    _, watcher = train(config)
+    first, last = (np.mean([r.terms["priors"] for r in part]) for part in (watcher.reports[:3], watcher.reports[-3:]))
+    assert last < 0.7 * first
+
+
+def test_held_out_windows_score_by_their_prior_loss(tmp_path: Path) -> None:
+    network = start_run(run_config(tmp_path), ALONE.device).network.eval()
+    validate = held_out(clips(), 4, run_config(tmp_path).losses)
+    assert validate(network) == validate(network) < 0
+    torch.nn.init.normal_(network.cls_head.latent_proj[2].weight, std=10)  # type: ignore[arg-type]
+    assert validate(network) < 2 * held_out(clips(), 4, run_config(tmp_path).losses)(PretrainNetwork(micro()).eval())
+
+
+def test_visible_units_are_a_fair_choice_without_repetition() -> None:
+    visible = draw_visible(40, 8, 500, torch.Generator().manual_seed(0))
+    assert visible.shape == (500, 8)
+    assert all(len(set(row.tolist())) == 8 for row in visible)
+    counts = visible.flatten().bincount(minlength=40)
+    assert 60 < counts.min() <= counts.max() < 150
+
+
+def test_seeds_differ_by_step_and_process() -> None:
+    seeds = {step_seed(seed, step, rank) for seed in range(3) for step in range(50) for rank in (-1, 0, 1)}
+    assert len(seeds) == 3 * 50 * 3

@@ -1,0 +1,53 @@
+import math
+
+import pytest
+import torch
+
+from tests.model.micro import micro
+from training.pretrain.config import Optimiser
+from training.pretrain.network import PretrainNetwork
+from training.pretrain.optimiser import layer_of, make_optimiser, scheduled_rate, set_rate
+
+
+def test_every_parameter_learns_by_its_depth_and_only_matrices_decay() -> None:
+    network = PretrainNetwork(micro())  # 4 blocks: layers 0 to 5
+    optimiser = make_optimiser(network, Optimiser(layer_decay=0.5, weight_decay=0.3))
+    set_rate(optimiser, 8.0)
+    seen = {id(p): (group["lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]}
+    named = {name: seen.pop(id(parameter)) for name, parameter in network.named_parameters()}
+    assert not seen
+    assert named["encoder.backbone.pos_embed_spatial"] == (8 * 0.5**5, 0)
+    assert named["encoder.backbone.patch_embed.proj.weight"] == (8 * 0.5**5, 0.3)
+    assert named["encoder.backbone.blocks.0.attn.qkv.weight"] == (8 * 0.5**4, 0.3)
+    assert named["encoder.backbone.blocks.3.norm2.weight"] == (8 * 0.5, 0)
+    assert named["encoder.fc.1.weight"] == (8, 0.3)
+    assert named["cls_head.latent_proj.2.weight"] == (8, 0.3)
+    assert named["cls_head.dict_component_projections.body_pose.layers.0.bias"] == (8, 0)
+
+
+def test_heads_stand_above_all_blocks() -> None:
+    assert [layer_of(name, 24) for name in ("encoder.backbone.blocks.23.norm1.bias", "encoder.active_head.0.bias")] == [
+        24,
+        25,
+    ]
+
+
+def test_the_rate_climbs_to_its_peak_and_falls_along_half_a_cosine() -> None:
+    rates = [scheduled_rate(2.0, step, 4, 12) for step in range(12)]
+    assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
+    assert rates[4:] == [pytest.approx(1 + math.cos(math.pi * k / 8)) for k in range(8)]
+
+
+def test_a_time_budget_that_is_ahead_of_the_steps_leads_the_cosine() -> None:
+    assert scheduled_rate(2.0, 5, 4, 1000, share_of_time=0.5) == pytest.approx(1.0)
+    assert scheduled_rate(2.0, 5, 4, 1000, share_of_time=1.0) == 0
+    assert scheduled_rate(2.0, 900, 0, 1000, share_of_time=0.1) == scheduled_rate(2.0, 900, 0, 1000)
+
+
+def test_one_adamw_step_is_that_of_the_textbook() -> None:
+    parameter = torch.nn.Parameter(torch.tensor([[1.0]]))
+    optimiser = torch.optim.AdamW([{"params": [parameter], "rate_scale": 0.1}], betas=(0.9, 0.95), weight_decay=0.5)
+    set_rate(optimiser, 1.0)
+    parameter.grad = torch.tensor([[3.0]])
+    optimiser.step()
+    assert float(parameter.detach()) == pytest.approx(1.0 - 0.1 * 0.5 * 1.0 - 0.1 * 1.0, abs=1e-6)

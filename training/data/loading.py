@@ -1,0 +1,99 @@
+"""From a source to batches, in worker processes, from any step on."""
+
+from collections.abc import Iterator, Sequence
+
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from training.data.samples import Batch, Sample, Source, check_sample, collate
+from training.errors import DataError, SampleError
+
+REPLACEMENT = 1 << 40
+"""Added to the number of a pair that can't be had: far behind what any run reaches."""
+TRIES = 20
+
+Pair = tuple[tuple[Sample, Sample], tuple[str, ...]]
+"""Two windows, and why others before them were left out."""
+
+
+class Pairs(Dataset[Pair]):
+    """A source as a map-style dataset; what is broken is replaced and reported."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, number: int) -> Pair:
+        """The pair of a number, or of the first replacement that can be had.
+
+        Raises:
+            DataError: many in a row can't be had.
+        """
+        skipped: list[str] = []
+        for attempt in range(TRIES):
+            try:
+                first, second = self.source.pair(number + attempt * REPLACEMENT)
+                return (check_sample(first), check_sample(second)), tuple(skipped)
+            except SampleError as error:
+                skipped.append(str(error))
+        raise DataError(f"{TRIES} pairs of windows in a row can't be used, the last because {skipped[-1]}")
+
+
+class PairNumbers(Sampler[list[int]]):
+    """Which pairs make which batch, for one process of several: without end, from any batch on.
+
+    Batch by batch the processes take neighbouring stretches of numbers, so that together they see what one process
+    with as large a batch would see, in the same order.
+    """
+
+    def __init__(self, pairs_per_batch: int, first_batch: int, rank: int, num_ranks: int) -> None:
+        self.pairs_per_batch, self.first_batch = pairs_per_batch, first_batch
+        self.rank, self.num_ranks = rank, num_ranks
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Lists of pair numbers."""
+        batch = self.first_batch
+        while True:
+            start = (batch * self.num_ranks + self.rank) * self.pairs_per_batch
+            yield list(range(start, start + self.pairs_per_batch))
+            batch += 1
+
+
+def load_batches(
+    source: Source,
+    batch_size: int,
+    *,
+    first_batch: int = 0,
+    rank: int = 0,
+    num_ranks: int = 1,
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """Batches without end.
+
+    Args:
+        source: of pairs.
+        batch_size: windows in a batch of this process, twice its pairs.
+        first_batch: how many batches were taken before, when a run goes on.
+        rank: number of this process.
+        num_ranks: processes that share the data.
+        workers: processes that make batches ahead; 0 makes them when asked.
+        pin_memory: for a GPU.
+
+    Raises:
+        DataError: nothing usable comes.
+        SampleError: sources that do not go together in one batch.
+    """
+    loader = DataLoader(
+        Pairs(source),
+        batch_sampler=PairNumbers(batch_size // 2, first_batch, rank, num_ranks),
+        num_workers=workers,
+        collate_fn=collate_pairs,
+        pin_memory=pin_memory,
+    )
+    return iter(loader)
+
+
+def collate_pairs(pairs: Sequence[Pair]) -> Batch:
+    """Pairs to a batch in which the two windows of a pair are neighbours."""
+    return collate(
+        [sample for samples, _ in pairs for sample in samples], [reason for _, skipped in pairs for reason in skipped]
+    )

@@ -1,0 +1,87 @@
+"""Windows out of shards: a `Source` for pretraining."""
+
+from pathlib import Path
+
+import numpy as np
+
+from training.data.samples import Sample
+from training.data.shard_files import Place, check_shard, find_shards, read_form, read_sample
+from training.errors import SampleError, ShardError
+from training.prior_table import NUM_FRAMES
+from training.priors import NormalPose, read_body, targets
+from training.skeleton import Proportions
+
+ORDER, PLACE = 11, 12
+"""Keep the random numbers of different purposes apart."""
+
+
+class ShardSource:
+    """Pairs of windows from shards: every sample once before any comes again, in another order each time."""
+
+    def __init__(self, folder: Path, *, seed: int = 0, body: Proportions | None = None) -> None:
+        """Read the indexes.
+
+        Args:
+            folder: of finished shards; more may be added between runs.
+            seed: of the order.
+            body: the standard body, where several sources must share one; None for the shards' own.
+
+        Raises:
+            ShardError: there is no usable shard; shards cut short are listed in `broken` and their samples left out.
+        """
+        self.form = read_form(folder)
+        self.body = read_body(folder / "body.json") if body is None else body
+        self.seed = seed
+        self.broken: list[str] = []
+        """What was wrong with shards that are left out."""
+        self._places: list[tuple[Path, Place]] = []
+        for shard in find_shards(folder):
+            try:
+                self._places += [(shard, place) for place in check_shard(shard).places]
+            except ShardError as error:
+                self.broken.append(str(error))
+        if not self._places:
+            raise ShardError(f"none of the shards in {folder} has a sample that can be used; {self.broken[:1]}")
+        self._round: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    @property
+    def num_samples(self) -> int:
+        """Clips in all usable shards."""
+        return len(self._places)
+
+    def pair(self, number: int) -> tuple[Sample, Sample]:
+        """See `Source.pair`.
+
+        Raises:
+            SampleError: the sample is damaged.
+        """
+        shard, place = self._places[self._turn(number)]
+        rng = np.random.default_rng((self.seed, PLACE, number))
+        last = max(0, place.facts.num_frames - NUM_FRAMES)
+        first, second = rng.integers(0, last + 1, 2)
+        return self._window(shard, place, int(first)), self._window(shard, place, int(second))
+
+    def _window(self, shard: Path, place: Place, start: int) -> Sample:
+        try:
+            frames, pose = read_sample(shard, place, start, NUM_FRAMES)
+        except ShardError as error:
+            raise SampleError(str(error)) from error
+        return _sample(frames, pose.window(start), self.body, place.facts.video_id)
+
+    def _turn(self, number: int) -> int:
+        """The number-th of endless rounds through all samples."""
+        round_number, place = divmod(number, self.num_samples)
+        if self._round[0] != round_number:
+            rng = np.random.default_rng((self.seed, ORDER, round_number))
+            self._round = (round_number, rng.permutation(self.num_samples))
+        return int(self._round[1][place])
+
+
+def _sample(frames: np.ndarray, pose: NormalPose, body: Proportions, video: str) -> Sample:
+    found = targets(pose, body)
+    return Sample(
+        frames,
+        {name: values for name, (values, _) in found.items()},
+        {name: known for name, (_, known) in found.items()},
+        video,
+    )

@@ -1,0 +1,288 @@
+"""Retrieval: queries are looked up in a gallery, a gloss is scored by its best video.
+
+Vectors come from `model.pooling` and are searched through `index.Dictionary`, exactly as they are when serving.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from index.dictionary import Dictionary
+from index.entries import Entry
+from index.faiss_index import build
+from model.embed import Embedder
+from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
+from model.errors import ModelError
+from model.pooling import pool
+from training.batch import Failure, failure
+from training.data.manifest import ListedClip, clips_of_folder
+from training.errors import EvaluationError, ManifestError, NoSignerError, TrainingError
+from training.evaluate.baselines import (
+    Feature,
+    Signing,
+    encode_signing,
+    read_signing,
+    signing_sequence,
+    warp_costs,
+)
+from training.evaluate.metrics import Metrics, summarise
+from training.landmarks import read_landmarks
+
+Tell = Callable[[str, int, int], None]
+"""Is told of progress: phase, done, total."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One answer to a query."""
+
+    gloss: str
+    clip: ListedClip
+    """The gallery's best video of that gloss."""
+    score: float
+
+
+Answers = tuple[Found, ...]
+"""Every gloss of the gallery once, best first."""
+
+
+class Ranker(Protocol):
+    """Puts the glosses of a gallery in order for a query."""
+
+    @property
+    def failed(self) -> Sequence[Failure]:
+        """Gallery clips that could not be used."""
+        ...
+
+    def rank(self, query: ListedClip) -> Answers:
+        """Look one clip up.
+
+        Raises:
+            ModelError, TrainingError: the clip can't be used.
+        """
+        ...
+
+
+ToVector = Callable[[ListedClip, bool], Floats]
+"""A clip, and whether to take it as mirrored, to its vector."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one query."""
+
+    query: ListedClip
+    rank: int | None
+    """Of its gloss, from 0; None where the query, or its gloss in the gallery, could not be used."""
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What became of all queries."""
+
+    metrics: Metrics
+    num_signs: int
+    outcomes: tuple[Outcome, ...]
+    failed: tuple[Failure, ...]
+    """Clips that could not be used. A failed query counts as a miss."""
+    unknown: tuple[str, ...]
+    """Queries whose gloss the gallery never had; they count nowhere."""
+
+
+def evaluate(ranker: Ranker, gallery: Sequence[ListedClip], queries: Sequence[ListedClip], tell: Tell) -> Evaluation:
+    """Look every query up whose gloss the gallery has.
+
+    Raises:
+        EvaluationError: there is none.
+    """
+    glosses = {clip.gloss for clip in gallery}
+    asked = [query for query in queries if query.gloss in glosses]
+    if not asked:
+        raise EvaluationError(
+            f"none of the {len(queries)} queries has a gloss that the gallery of {len(glosses)} signs has; glosses are "
+            "file names, or the names of the folders that clips lie in"
+        )
+    outcomes, failed = [], list(ranker.failed)
+    for number, query in enumerate(asked):
+        tell("queries", number, len(asked))
+        try:
+            answers = ranker.rank(query)
+        except (ModelError, TrainingError) as error:
+            failed.append(failure(f"query {query.video_id}", error))
+            outcomes.append(Outcome(query, None, ()))
+            continue
+        order = [found.gloss for found in answers]
+        outcomes.append(Outcome(query, order.index(query.gloss) if query.gloss in order else None, answers))
+    return Evaluation(
+        summarise([outcome.rank for outcome in outcomes]),
+        len(glosses),
+        tuple(outcomes),
+        tuple(failed),
+        tuple(query.video_id for query in queries if query.gloss not in glosses),
+    )
+
+
+class VectorRanker:
+    """Looks vectors up as the service does."""
+
+    def __init__(
+        self, to_vector: ToVector, encoder_id: str, gallery: Sequence[ListedClip], tell: Tell, *, mirrored: bool
+    ) -> None:
+        """Index a gallery.
+
+        Args:
+            to_vector: embeds a clip.
+            encoder_id: of what embeds.
+            gallery: what is indexed.
+            tell: progress.
+            mirrored: index every clip mirrored, too.
+
+        Raises:
+            EvaluationError: no clip of the gallery can be used.
+        """
+        self._to_vector = to_vector
+        self._encoder_id = encoder_id
+        self._clips = {clip.key: clip for clip in gallery}
+        self.failed: list[Failure] = []
+        entries, vectors = [], []
+        for number, clip in enumerate(gallery):
+            tell("gallery", number, len(gallery))
+            try:
+                both = [to_vector(clip, turned) for turned in ((False, True) if mirrored else (False,))]
+            except (ModelError, TrainingError) as error:
+                self.failed.append(failure(f"gallery {clip.video_id}", error))
+                continue
+            for turned, vector in enumerate(both):
+                entries.append(Entry(clip.key, clip.gloss, clip.video_id, mirrored=bool(turned)))
+                vectors.append(vector)
+        if not entries:
+            raise EvaluationError(f"none of the {len(gallery)} gallery clips can be used; {self.failed[0].reason}")
+        rows = np.stack(vectors)
+        self._dictionary = Dictionary(
+            snapshot_id="0" * 12,
+            encoder_id=encoder_id,
+            created_at="",
+            entries=entries,
+            vectors=rows,
+            vector_index=build(rows),
+        )
+
+    def rank(self, query: ListedClip) -> Answers:
+        """See `Ranker.rank`."""
+        vector = self._to_vector(query, False)
+        hits = self._dictionary.search(vector, k=self._dictionary.num_signs, encoder_id=self._encoder_id)
+        return tuple(Found(hit.sign.gloss, self._clips[hit.entries[0].entry.id], hit.score) for hit in hits)
+
+
+class WarpRanker:
+    """Looks clips up by dynamic time warping of hand angles and wrists."""
+
+    def __init__(self, gallery: Sequence[ListedClip], tell: Tell, *, mirrored: bool) -> None:
+        """Read a gallery.
+
+        Raises:
+            EvaluationError: no clip of it can be used.
+        """
+        self.failed: list[Failure] = []
+        self._clips: list[ListedClip] = []
+        self._sequences: list[Floats] = []
+        for number, clip in enumerate(gallery):
+            tell("gallery", number, len(gallery))
+            try:
+                both = [_sequence(clip, turned) for turned in ((False, True) if mirrored else (False,))]
+            except TrainingError as error:
+                self.failed.append(failure(f"gallery {clip.video_id}", error))
+                continue
+            self._sequences += both
+            self._clips += [clip] * len(both)
+        if not self._clips:
+            raise EvaluationError(f"none of the {len(gallery)} gallery clips can be used; {self.failed[0].reason}")
+
+    def rank(self, query: ListedClip) -> Answers:
+        """See `Ranker.rank`. The score is the cost, negated."""
+        costs = warp_costs(_sequence(query, False), list(self._sequences))
+        best: dict[str, Found] = {}
+        for row in np.argsort(costs, kind="stable"):
+            clip = self._clips[row]
+            best.setdefault(clip.gloss, Found(clip.gloss, clip, -float(costs[row])))
+        return tuple(best.values())
+
+
+def landmark_vectors(feature: Feature) -> ToVector:
+    """Embeds clips by their landmarks."""
+
+    def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
+        encoding = encode_signing(_signing(clip, mirrored), feature)
+        return _unit(pool(encoding.embedding, encoding.activity))
+
+    return to_vector
+
+
+def video_vectors(encoder: Encoder) -> ToVector:
+    """Embeds clips by their frames, as the service does."""
+    straight, turned = Embedder(encoder), Embedder(MirroredEncoder(encoder))
+
+    def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
+        embedder = turned if mirrored else straight
+        return _unit(embedder.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s).vector)
+
+    return to_vector
+
+
+class MirroredEncoder:
+    """Encodes every window as if it had been filmed in a mirror."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def info(self) -> EncoderInfo:
+        """The encoder's own."""
+        return self._encoder.info
+
+    def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
+        """See `Encoder.encode`; `visible` must be None: its units are not mirrored."""
+        if visible is not None:
+            raise ValueError("mirrored windows are encoded whole; visible must be None")
+        return self._encoder.encode(np.ascontiguousarray(windows[:, :, :, ::-1]))
+
+
+def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False) -> list[ListedClip]:
+    """The videos of a folder; the file name, or the sub-folder's, is the gloss.
+
+    Args:
+        folder: of videos.
+        landmarks: the folder of theirs; None where none are needed.
+        stems: a gloss ends before two underscores.
+
+    Raises:
+        EvaluationError: there is no video.
+    """
+    try:
+        clips = clips_of_folder(folder, landmarks or folder)
+    except ManifestError as error:
+        raise EvaluationError(str(error)) from error
+    return [replace(clip, gloss=clip.gloss.split("__")[0]) for clip in clips] if stems else clips
+
+
+def _signing(clip: ListedClip, mirrored: bool) -> Signing:
+    return read_signing(read_landmarks(clip.landmarks), mirrored=mirrored)
+
+
+def _sequence(clip: ListedClip, mirrored: bool) -> Floats:
+    return signing_sequence(_signing(clip, mirrored))
+
+
+def _unit(vector: Floats) -> Floats:
+    """The vector, once it is known to have a direction.
+
+    Raises:
+        NoSignerError: it has none.
+    """
+    if not np.linalg.norm(vector) > 0:
+        raise NoSignerError("nothing in the clip counts: all its windows cancel out")
+    return vector

@@ -1,0 +1,1 @@
+"""SignRep pretraining: an encoder that predicts pose from pixels. `python -m training.pretrain PRESET`."""

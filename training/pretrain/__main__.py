@@ -1,0 +1,79 @@
+"""The training command: `python -m training.pretrain PRESET --set key=value`."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Annotated
+
+import typer
+
+from model.errors import ModelError
+from training.errors import TrainingError
+from training.pretrain.config import PRESETS, PretrainConfig, override, read_preset
+from training.pretrain.console import Quiet, display, messages
+from training.pretrain.distributed import World, join_world
+from training.pretrain.loop import pretrain
+from training.pretrain.sources import open_sources
+from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
+from training.pretrain.validation import open_validation
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    preset: Annotated[str, typer.Argument(help=f"Where the settings start from: {', '.join(PRESETS)}.")],
+    *,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a field; an unknown one lists all.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")] = False,
+) -> None:
+    """Pretrain an encoder. Start it with torchrun to train on several GPUs."""
+    try:
+        config = override(read_preset(preset), assignments or [])
+        with join_world(config.device) as world:
+            run = train(config, world, resume=resume)
+    except (TrainingError, ModelError) as error:
+        messages.print(f"error: {error}", style="red", markup=False)
+        raise typer.Exit(1) from error
+    if world.leads:
+        best = "" if run.best_score is None else f", best (score {run.best_score:.4f}) {config.output / BEST}"
+        messages.print(f"{run.step} steps in {run.elapsed_s:.0f} s; {config.output / LAST}{best}", markup=False)
+
+
+def train(config: PretrainConfig, world: World, *, resume: bool) -> Run:
+    """Start a run or go on with it, under the eyes of a person.
+
+    Raises:
+        TrainingError: of any kind; the message says what to do.
+        ModelError: a checkpoint can't be read.
+    """
+    source = open_sources(config.data, config.seed)
+    validate = open_validation(config)
+    going_on = resume and (config.output / LAST).exists()
+    run = resume_run(config, world.device) if going_on else start_run(config, world.device)
+    watching = display(config.output, run.step) if world.leads else nullcontext(Quiet())
+    with watching as watcher, stop_on_signal() as stop:
+        pretrain(run, source, world, watcher=watcher, validate=validate, stop=lambda: bool(stop))
+    if watcher.num_skipped:
+        messages.print(f"{watcher.num_skipped} pairs of windows were left out", style="yellow")
+    return run
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[list[int]]:
+    """A list that holds the signal once somebody has asked to stop: the step is finished and the run saved."""
+    asked: list[int] = []
+    previous = {number: signal.signal(number, lambda seen, _: asked.append(seen)) for number in STOPPING}
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,318 @@
+"""All settings of a pretraining run, as plain data. Where no source prints a value, the field says "Decision".
+
+A run is a preset with a few fields set: `override(debug(), ["steps=50", "losses.adversarial=0"])`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from model.config import PRESETS as ENCODERS
+from model.config import EncoderConfig, base, tiny
+from training.data.augment import Augment
+from training.errors import ConfigError
+from training.prior_table import ACTIVITY_WEIGHT, PRIOR
+
+Betas = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which windows are learned from."""
+
+    sources: tuple[str, ...] = ("synthetic",)
+    """Each KIND[:WHERE][@WEIGHT]: `shards:FOLDER` (as `training.shards` writes them), `synthetic` (mannequins without
+    end), `synthetic:FOLDER` (people, from the bodies' folder), `performed:N` (N clips of mannequins, kept in memory),
+    `generated:N` (N clips of moving squares). Drawn by weight, 1 where none is given."""
+    body: str = ""
+    """The standard body of all targets, as `training.priors measure` writes it; needed to mix shards with others.
+    Empty: shards bring their own, the synthetic signer has that of a middling adult."""
+    validation: str = ""
+    """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
+    (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""
+    validation_pairs: int = 64
+    """Pairs of windows that are held out."""
+    frame_px: int = 256
+    """Height and width of the upper-torso crop that sources give."""
+    workers: int = 2
+    """Processes that make batches ahead, per training process; 0: made when needed."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights and forms of the losses. The weights and scales of the priors are in `training.prior_table`."""
+
+    priors: tuple[str, ...] = tuple(PRIOR)
+    """The priors that count; the others are predicted and shown all the same."""
+    prior_beta: float = 1.0
+    """Error at which the priors' smooth L1 turns from a square to a line. Decision."""
+    activity: float = ACTIVITY_WEIGHT
+    """Weight of the hands' activity."""
+    variance: float = 1.0
+    """Weight of the variance hinge."""
+    covariance: float = 0.004
+    """Weight of the covariance."""
+    covariance_per_channel: bool = True
+    """Divide the covariance by the number of channels, as VICReg does. Decision: the paper prints the bare sum."""
+    adversarial: float = 2.0
+    """Weight of the adversarial term."""
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.priors) - set(PRIOR)):
+            raise ConfigError(f"unknown priors {', '.join(unknown)}; known are {', '.join(PRIOR)}")
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """The discriminator and how it learns."""
+
+    style_stage: int = 1
+    """Stage of the encoder whose token map gives the style. Decision."""
+    hidden: int = 768
+    """Units of every hidden layer."""
+    style_scale: float = 100.0
+    """Multiplies the style before the first layer."""
+    ema_momentum: float = 0.1
+    """Share of the newest batch in the averages of the verdicts."""
+    ema_start: float = 0.5
+    """The averages before the first batch. Decision: undecided."""
+    learning_rate: float = 1e-4
+    """At the end of the warm-up."""
+    betas: Betas = (0.5, 0.9)
+    """Of AdamW."""
+    weight_decay: float = 1e-3
+    """Of AdamW, on every parameter."""
+    warmup_steps: int = 50_000
+    """Steps until the full learning rate."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How the encoder and the sign decoder learn."""
+
+    learning_rate: float = 1e-4
+    """Of the last layers, at the end of the warm-up."""
+    layer_decay: float = 0.85
+    """Every block learns by this factor slower than the one after it."""
+    betas: Betas = (0.9, 0.95)
+    """Of AdamW."""
+    weight_decay: float = 0.5
+    """Of AdamW, on matrices. Decision: not on biases, normalisation and position embeddings, as usual."""
+    warmup_steps: int = 50_000
+    """Steps until the full learning rate; a cosine to zero follows."""
+    clip_norm: float = 1.0
+    """Longest gradient."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A pretraining run. The defaults are the paper's."""
+
+    preset: str = "paper"
+    """Where the settings come from, for the record."""
+    output: Path = Path("runs/pretrain")
+    """Folder of checkpoints and curves."""
+    encoder: EncoderConfig = field(default_factory=base)
+    """Geometry; `encoder=small` takes a whole preset, `encoder.embed_dim=48` one field."""
+    data: Data = field(default_factory=Data)
+    augment: Augment = field(default_factory=Augment)
+    losses: Losses = field(default_factory=Losses)
+    adversary: Adversary = field(default_factory=Adversary)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    augmented: bool = True
+    """False: windows are only resized."""
+    start_from: str = ""
+    """Checkpoint to start from: Hiera trained as MAE on Kinetics (the paper), or any SignRep; empty: random weights."""
+    seed: int = 0
+    """Draws everything."""
+    steps: int = 500_000
+    """Steps of the optimiser."""
+    minutes: float = math.inf
+    """Minutes of training in all, those before a resume included; the learning rate is at zero when they end."""
+    batch_size: int = 20
+    """Windows at once in one process: half as many videos, two windows of each. Decision: the paper says 20 and a
+    matched pair per video, not which is counted."""
+    accumulate: int = 1
+    """Batches per step; the variance, covariance and adversarial terms look at one batch at a time."""
+    mask: float = 0.8
+    """Share of mask units that the encoder does not see."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 computes in bfloat16 under autocast; auto does so on GPUs that have it."""
+    compile: bool = False
+    """Compile the network before the first step."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU when there is one."""
+    log_every: int = 50
+    """Steps between two points of a curve."""
+    save_every: int = 1_000
+    """Steps between two savings of everything a run needs to go on."""
+    validate_every: int = 25_000
+    """Steps between two validations; the best checkpoint so far is kept."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be.
+
+        Raises:
+            ConfigError: names the field, the value and what is allowed.
+        """
+        rules: dict[str, tuple[bool, str]] = {
+            "batch_size": (self.batch_size >= 4 and self.batch_size % 2 == 0, "even and at least 4: two pairs"),
+            "mask": (0 <= self.mask < 1, "at least 0 and below 1"),
+            "steps": (self.steps >= 1, "at least 1"),
+            "minutes": (self.minutes > 0, "more than 0"),
+            "accumulate": (self.accumulate >= 1, "at least 1"),
+            "log_every": (self.log_every >= 1, "at least 1"),
+            "save_every": (self.save_every >= 1, "at least 1"),
+            "validate_every": (self.validate_every >= 1, "at least 1"),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {allowed}")
+        if not 1 <= self.adversary.style_stage <= len(self.encoder.stages):
+            raise ConfigError(
+                f"adversary.style_stage is {self.adversary.style_stage}; the encoder has {len(self.encoder.stages)}"
+            )
+
+    @property
+    def num_visible(self) -> int:
+        """Mask units that the encoder sees of a window: 78 of 392 in the paper."""
+        return max(1, round(self.encoder.num_units * (1 - self.mask)))
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain data."""
+        fields: dict[str, Any] = TypeAdapter(PretrainConfig).dump_python(self, mode="python")
+        return fields | {"output": str(self.output)}
+
+
+Group = PretrainConfig | EncoderConfig | Data | Augment | Losses | Adversary | Optimiser
+G = TypeVar("G", bound=Group)
+
+NOT_OF_THE_RESULT = frozenset(
+    {"output", "minutes", "compile", "device", "data.workers", "log_every", "save_every", "validate_every"}
+)
+"""Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
+
+
+def paper() -> PretrainConfig:
+    """The paper's recipe; needs GPUs for days."""
+    return PretrainConfig()
+
+
+def small() -> PretrainConfig:
+    """A laptop's encoder in an evening, or in as many `minutes` as there are."""
+    return PretrainConfig(
+        preset="small",
+        output=Path("runs/small"),
+        encoder=ENCODERS["small"](),
+        adversary=Adversary(hidden=384, learning_rate=2e-4, warmup_steps=500),
+        optimiser=Optimiser(learning_rate=5e-4, weight_decay=0.05, warmup_steps=500),
+        steps=20_000,
+        batch_size=32,
+        validate_every=1_000,
+    )
+
+
+def debug() -> PretrainConfig:
+    """Does the machinery learn? Four clips of the synthetic signer by heart, in about a minute on a CPU."""
+    return PretrainConfig(
+        preset="debug",
+        output=Path("runs/debug"),
+        encoder=dataclasses.replace(tiny(), image_size=64, drop_path=0.0),
+        data=Data(sources=("performed:4",), frame_px=64, workers=0),
+        adversary=Adversary(hidden=64, learning_rate=1e-3, warmup_steps=20),
+        optimiser=Optimiser(learning_rate=4e-4, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
+        augmented=False,
+        steps=400,
+        batch_size=8,
+        mask=0.0,
+        log_every=10,
+        save_every=100,
+        validate_every=100,
+    )
+
+
+PRESETS = {"paper": paper, "small": small, "debug": debug}
+
+
+def read_preset(name: str) -> PretrainConfig:
+    """A preset by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset is {name!r}; allowed are {', '.join(PRESETS)}")
+    return PRESETS[name]()
+
+
+def override(config: PretrainConfig, assignments: Sequence[str]) -> PretrainConfig:
+    """A config with some fields set.
+
+    Args:
+        config: to start from; it stays as it is.
+        assignments: each KEY=VALUE, keys as `valid_keys` lists them. Values of tuples are separated by commas.
+
+    Raises:
+        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"{assignment!r} sets nothing; write KEY=VALUE")
+        if key == "encoder" and text in ENCODERS:
+            config = dataclasses.replace(config, encoder=ENCODERS[text]())
+        elif key in dict(flatten(config)):
+            config = _set(config, key.split("."), text, key)
+        else:
+            raise ConfigError(f"unknown setting {key!r}; valid are {', '.join(valid_keys())}")
+    return config
+
+
+def valid_keys() -> list[str]:
+    """All that can be set."""
+    return [*dict(flatten(PretrainConfig())), "encoder (one of " + ", ".join(ENCODERS) + ")"]
+
+
+def flatten(config: Group, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All fields with their values, those of groups as `group.field`."""
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if isinstance(value, Group):
+            yield from flatten(value, f"{prefix}{entry.name}.")
+        else:
+            yield prefix + entry.name, value
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """What two configs, as plain data, do not share of that which a run's result depends on."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        key, before, after = prefix + name, old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{key}.")
+        elif before != after and key not in NOT_OF_THE_RESULT:
+            found.append(f"{key} was {before} and is {after}")
+    return found
+
+
+def _set(config: G, path: Sequence[str], text: str, key: str) -> G:
+    name, rest = path[0], path[1:]
+    value = _set(getattr(config, name), rest, text, key) if rest else _parse(config, name, text, key)
+    try:
+        return dataclasses.replace(config, **{name: cast("Any", value)})
+    except ValueError as error:
+        raise ConfigError(f"{key}={text}: {error}") from error
+
+
+def _parse(config: Group, name: str, text: str, key: str) -> object:
+    hint = get_type_hints(type(config))[name]
+    raw = [part for part in text.split(",") if part] if get_origin(hint) is tuple else text
+    try:
+        return TypeAdapter(hint).validate_python(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{key}={text}: {error.errors()[0]['msg']}") from error

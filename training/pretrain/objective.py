@@ -1,0 +1,68 @@
+"""All losses of the encoder together: a total to descend, and every term by name to watch."""
+
+import torch
+from torch import Tensor
+
+from training.data.samples import Batch
+from training.pretrain.config import Losses
+from training.pretrain.discriminator import Discriminator
+from training.pretrain.losses import activity_loss, adversarial_loss, covariance_loss, prior_loss, variance_loss
+from training.pretrain.network import Prediction
+from training.prior_table import ACTIVITY, PRIOR, PRIORS
+
+
+def compute_losses(
+    prediction: Prediction, batch: Batch, config: Losses, discriminator: Discriminator, other: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """L = sum over priors w L_prior + 0.2 L_act + 1.0 L_var + 0.004 L_cov + 2.0 L_adv, the weights as configured.
+
+    Args:
+        prediction: of the batch's windows; matched windows are neighbours.
+        batch: what is known of the same windows.
+        config: weights and forms.
+        discriminator: judges, and is left as it is.
+        other: [B] int64, for every window one of another video.
+
+    Returns:
+        The total, and every term before its weight, by the names of `term_weights`.
+    """
+    terms = prior_terms(prediction, batch, config)
+    terms["activity"] = activity_loss(prediction.activity_logits, batch.targets[ACTIVITY], batch.masks[ACTIVITY])
+    terms["variance"] = variance_loss(prediction.features)
+    terms["covariance"] = covariance_loss(prediction.features, per_channel=config.covariance_per_channel)
+    with discriminator.frozen():
+        verdict = discriminator.compare(prediction.style, prediction.features, other)
+    terms["adversarial"] = adversarial_loss(
+        verdict.matched.sigmoid(), verdict.unmatched.sigmoid(), discriminator.ema_matched, discriminator.ema_unmatched
+    )
+    weights = term_weights(config)
+    # Also what counts nothing stays in the sum: then every parameter has a gradient, as distributed training wants it.
+    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+    return total, terms
+
+
+def prior_terms(prediction: Prediction, batch: Batch, config: Losses) -> dict[str, Tensor]:
+    """The loss of every prior, before its weight."""
+    return {
+        f"prior/{name}": prior_loss(
+            prediction.priors[name], batch.targets[name], batch.masks[name], PRIOR[name].psi, config.prior_beta
+        )
+        for name in PRIOR
+    }
+
+
+def term_weights(config: Losses) -> dict[str, float]:
+    """The weight of every term in the total."""
+    priors = {f"prior/{prior.name}": prior.weight * (prior.name in config.priors) for prior in PRIORS}
+    return priors | {
+        "activity": config.activity,
+        "variance": config.variance,
+        "covariance": config.covariance,
+        "adversarial": config.adversarial,
+    }
+
+
+def weighted_priors(terms: dict[str, float], config: Losses) -> float:
+    """The share of the priors in the total: the one number that says whether pose is learned."""
+    weights = term_weights(config)
+    return sum(weights[name] * value for name, value in terms.items() if name.startswith("prior/"))

@@ -1,0 +1,83 @@
+"""From the names in a config to sources of windows."""
+
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.data.samples import Source
+from training.data.sharded import ShardSource
+from training.data.sources import ArraySource, MixedSource, generate_clips
+from training.data.synthetic import CLIPS_PER_SIGNER, SyntheticSource
+from training.errors import ConfigError
+from training.pretrain.config import Data
+from training.priors import read_body
+from training.synth.bodies import BodyLibrary
+from training.synth.cast import Mannequins, People
+
+log = logging.getLogger(__name__)
+KINDS = "shards:FOLDER, synthetic, synthetic:FOLDER, performed:N, generated:N"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """KIND[:WHERE][@WEIGHT], taken apart."""
+
+    kind: str
+    where: str
+    weight: float
+
+
+def parse(text: str) -> Spec:
+    """Read a source as it stands in a config.
+
+    Raises:
+        ConfigError: an empty kind or a weight that is none.
+    """
+    place, _, weight = text.partition("@")
+    kind, _, where = place.partition(":")
+    try:
+        spec = Spec(kind, where, float(weight or 1))
+    except ValueError as error:
+        raise ConfigError(f"source {text!r} has weight {weight!r}; a weight is a number above 0") from error
+    if not 0 < spec.weight < math.inf:
+        raise ConfigError(f"source {text!r} has weight {weight}; a weight is a number above 0")
+    return spec
+
+
+def open_sources(config: Data, seed: int) -> Source:
+    """The mixture of all sources of a run.
+
+    Raises:
+        ConfigError: a source is of no known kind, or none is given.
+        DataError: a source has nothing to give.
+    """
+    specs = [parse(text) for text in config.sources]
+    if not specs:
+        raise ConfigError(f"data.sources is empty; give at least one of {KINDS}")
+    sources = [open_source(spec, config, seed) for spec in specs]
+    return sources[0] if len(sources) == 1 else MixedSource(sources, [spec.weight for spec in specs], seed)
+
+
+def open_source(spec: Spec, config: Data, seed: int) -> Source:
+    """One source.
+
+    Raises:
+        ConfigError: of no known kind.
+        DataError: it has nothing to give.
+    """
+    body = read_body(Path(config.body)) if config.body else None
+    if spec.kind == "generated" and spec.where.isdigit():
+        return ArraySource(generate_clips(int(spec.where), config.frame_px, seed=seed), seed)
+    if spec.kind == "performed" and spec.where.isdigit():
+        signer = SyntheticSource(Mannequins(), seed=seed, size_px=config.frame_px, body=body)
+        return ArraySource([signer.clip(number * CLIPS_PER_SIGNER) for number in range(int(spec.where))], seed)
+    if spec.kind == "shards" and spec.where:
+        shards = ShardSource(Path(spec.where), seed=seed, body=body)
+        for reason in shards.broken:
+            log.warning("left out: %s", reason)
+        return shards
+    if spec.kind == "synthetic":
+        bodies = People(BodyLibrary(Path(spec.where))) if spec.where else Mannequins()
+        return SyntheticSource(bodies, seed=seed, size_px=config.frame_px, body=body)
+    raise ConfigError(f"source {spec.kind}:{spec.where} is unknown; allowed are {KINDS}")

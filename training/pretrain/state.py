@@ -1,0 +1,181 @@
+"""Everything a run is made of, and how it is written down and taken up again.
+
+`last.pt` holds all that a run needs to go on, `best.pt` only the weights; both are encoder checkpoints that
+`python -m model.export` takes. Files are replaced in one step: a run that is killed while it writes keeps the old one.
+"""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.checkpoint import load_kinetics, load_strictly, load_tensors, read_checkpoint
+from training.errors import ResumeError
+from training.pretrain.config import PretrainConfig, differences
+from training.pretrain.discriminator import Discriminator
+from training.pretrain.network import DECODER, PretrainNetwork, from_published, published_state
+from training.pretrain.optimiser import make_adversary_optimiser, make_optimiser
+
+LAST = "last.pt"
+BEST = "best.pt"
+LICENCE = "Apache-2.0"
+KINETICS_LICENCE = "CC BY-NC 4.0"
+FPS = 25.0
+STRIDE_FRAMES = 2
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Run:
+    """A run between two steps."""
+
+    config: PretrainConfig
+    network: PretrainNetwork
+    discriminator: Discriminator
+    optimiser: torch.optim.AdamW
+    adversary_optimiser: torch.optim.AdamW
+    step: int = 0
+    """Steps done."""
+    elapsed_s: float = 0.0
+    """Seconds of training so far, all parts of the run together."""
+    best_score: float | None = None
+    """Of the best checkpoint, where there was a validation."""
+    licence: str = LICENCE
+    """Of the weights: what they started from decides."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The weights with their provenance, as `model.checkpoint` reads them."""
+        sources = ", ".join(self.config.data.sources)
+        return {
+            "model": published_state(self.network),
+            "encoder": self.config.encoder.to_json(),
+            "fps": FPS,
+            "stride_frames": STRIDE_FRAMES,
+            "provenance": (
+                f"pretrained by training.pretrain: preset {self.config.preset}, {self.step} of {self.config.steps}"
+                f" steps, data {sources}, seed {self.config.seed}, start {self.config.start_from or 'random weights'},"
+                f" commit {commit()}"
+            ),
+            "licence": self.licence,
+            "trained": True,
+            "config": self.config.to_json(),
+            "step": self.step,
+            "score": self.best_score,
+        }
+
+    def save_last(self) -> None:
+        """Write `last.pt`."""
+        rest = {
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "adversary_optimiser": self.adversary_optimiser.state_dict(),
+            "elapsed_s": self.elapsed_s,
+        }
+        write_whole(self.checkpoint() | rest, self.config.output / LAST)
+
+    def save_best(self) -> None:
+        """Write `best.pt`."""
+        write_whole(self.checkpoint(), self.config.output / BEST)
+
+
+def make_run(config: PretrainConfig, device: torch.device) -> Run:
+    """A run at step 0 with weights drawn from the seed, the same on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = PretrainNetwork(config.encoder, config.adversary.style_stage)
+        channels = config.encoder.embed_dim * 2 ** (config.adversary.style_stage - 1)
+        discriminator = Discriminator(channels, config.encoder.dim, config.adversary)
+    network.to(device)
+    discriminator.to(device)
+    return Run(
+        config,
+        network,
+        discriminator,
+        make_optimiser(network, config.optimiser),
+        make_adversary_optimiser(discriminator, config.adversary),
+    )
+
+
+def start_run(config: PretrainConfig, device: torch.device) -> Run:
+    """A new run.
+
+    Raises:
+        ResumeError: its output folder holds a run already.
+        CheckpointError: the checkpoint to start from can't be read or is of another geometry.
+    """
+    if (config.output / LAST).exists():
+        raise ResumeError(
+            f"{config.output / LAST} holds a run already; go on with it (--resume), or set another output=DIR"
+        )
+    run = make_run(config, device)
+    if config.start_from:
+        run.licence = load_start(run.network, Path(config.start_from))
+    return run
+
+
+def load_start(network: PretrainNetwork, path: Path) -> str:
+    """Load weights to start from and say under which licence they come.
+
+    Raises:
+        CheckpointError: see `start_run`.
+    """
+    if "model_state" in load_tensors(path):
+        load_kinetics(network.encoder.backbone, path)
+        return KINETICS_LICENCE
+    read = read_checkpoint(path)
+    if any(name.startswith(DECODER) for name in read.state):
+        load_strictly(network, from_published(read.state))
+    else:
+        load_strictly(network.encoder, read.state)
+    return read.licence
+
+
+def resume_run(config: PretrainConfig, device: torch.device) -> Run:
+    """A run as `last.pt` in its output folder left it.
+
+    Raises:
+        ResumeError: that file is of a run with other settings, or not of a run at all.
+        CheckpointError: it is damaged, or does not fit.
+    """
+    path = config.output / LAST
+    content = load_tensors(path)
+    if "config" not in content or "optimiser" not in content:
+        raise ResumeError(f"{path} holds weights but no run to go on with; set another output, or start_from={path}")
+    if changed := differences(content["config"], config.to_json()):
+        raise ResumeError(
+            f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output; a new run can begin"
+            f" from its weights with start_from={path}"
+        )
+    run = make_run(config, device)
+    load_strictly(run.network, from_published(content["model"]))
+    load_strictly(run.discriminator, content["discriminator"])
+    run.optimiser.load_state_dict(content["optimiser"])
+    run.adversary_optimiser.load_state_dict(content["adversary_optimiser"])
+    run.step, run.elapsed_s = content["step"], content["elapsed_s"]
+    run.best_score, run.licence = content["score"], content["licence"]
+    return run
+
+
+def commit() -> str:
+    """The commit this code is of, with a plus where files were changed since; "unknown" outside a repository."""
+    described = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() or "unknown"
+
+
+def write_whole(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint file such that either the old or the new one is there, whatever happens."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.part")
+    with staged.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)

@@ -1,0 +1,29 @@
+"""Style: what a video looks like, as opposed to what is signed in it."""
+
+import torch
+from torch import Tensor
+
+
+def gram_style(tokens: Tensor) -> Tensor:
+    """Which channels occur together, anywhere and at any time: the Gram matrix of a token map.
+
+        G = X^T X / (C N),  X the N visible tokens of C channels;  style = G_jk for j <= k
+
+    Paper: says Gram matrix only; here: of the first stage, divided by channels x tokens, upper triangle with diagonal.
+
+    Args:
+        tokens: [B, K, L, C].
+
+    Returns:
+        [B, C (C + 1) / 2] float32.
+    """
+    x = tokens.flatten(1, 2).float()
+    num_tokens, channels = x.shape[1:]
+    gram = x.transpose(1, 2) @ x / (channels * num_tokens)
+    rows, columns = torch.triu_indices(channels, channels, device=x.device)
+    return gram[:, rows, columns]
+
+
+def style_dim(channels: int) -> int:
+    """Length of the style of a map of so many channels."""
+    return channels * (channels + 1) // 2
