@@ -28,7 +28,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from model.encoder import Flags, Floats
 from model.errors import ModelError
