@@ -136,7 +136,8 @@ def row(name: str, *columns: Sequence[float]) -> str:
 def machine() -> str:
     """The machine in one line."""
     models = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} when it began"
+    name = models[0] if models else platform.processor()
+    return f"{name}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} when it began"
 
 
 def _cpu_lines() -> list[str]:
