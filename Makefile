@@ -17,9 +17,9 @@ UV := $(shell command -v uv || echo $(CURDIR)/.uv/bin/uv)
 # CUDA one, with several gigabytes of libraries that a machine without a GPU has no use for.
 TORCH_CPU := $(firstword $(foreach links,$(PIP_FIND_LINKS),$(wildcard $(links)/torch-2.13.*+cpu-cp311-*x86_64.whl)))
 
-# Five real clips for the benchmark from video to vector, where the shared clips folder is at hand.
+# Five real clips of two seconds, for the benchmark from video to vector, where the shared clips folder is at hand.
 SHARED := $(or $(SIGNDEX_SHARED),../shared)
-BENCH_CLIPS := $(wildcard $(foreach sign,bread dog house milk train,$(SHARED)/clips/ukg/home/$(sign).mp4))
+BENCH_CLIPS := $(wildcard $(foreach sign,bag door good tomato two,$(SHARED)/clips/ukg/home/$(sign).mp4))
 
 SERVE := .venv-serve/.ready
 DEV := .venv/.ready
