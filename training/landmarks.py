@@ -237,11 +237,12 @@ def _sorted_hands(left: Reals, right: Reals, picture: Reals, visibility: Reals) 
     hands = [left.copy(), right.copy()]
     wrists = [picture[:, L_WRIST], picture[:, R_WRIST]]
     away = np.array([[np.linalg.norm(hand[:, 0, :2] - wrist, axis=-1) for wrist in wrists] for hand in hands])
+    strays = [away[own, other] < STRAY * away[own, own] for own, other in ((0, 1), (1, 0))]
+    for hand, stray in zip(hands, strays, strict=True):
+        hand[stray] = np.nan
     for own, other in ((0, 1), (1, 0)):
-        stray = away[own, other] < STRAY * away[own, own]
-        free = stray & np.isnan((left, right)[other][:, 0, 0])
+        free = strays[own] & np.isnan(hands[other][:, 0, 0])
         hands[other][free] = (left, right)[own][free]
-        hands[own][stray] = np.nan
     return hands[0], hands[1]
 
 

@@ -13,7 +13,7 @@ On Debian it needs the packages libgl1 and libegl1.
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,15 +76,23 @@ class Estimator:
     """What the detector and the tracker must reach."""
 
 
-def estimate(video: Path, estimator: Estimator) -> Landmarks:
+Opener = Callable[[Estimator], _Holistic]
+
+
+def estimate(video: Path, estimator: Estimator, open_estimator: Opener | None = None) -> Landmarks:
     """Find the landmarks of every picture of a video.
+
+    Args:
+        video: the file.
+        estimator: how.
+        open_estimator: makes what finds them; None for MediaPipe.
 
     Raises:
         VideoError: the video can't be read.
         LandmarksError: MediaPipe is not installed here.
         NoSignerError: nobody was found in any picture.
     """
-    holistic = _open_estimator(estimator)
+    holistic = (open_estimator or _open_estimator)(estimator)
     rows: dict[str, list[Reals]] = {name: [] for name in ("pose", "world", "left", "right")}
     times_s, size = [], (0, 0)
     try:

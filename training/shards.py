@@ -72,7 +72,7 @@ def write_shards(
     """
     out.mkdir(parents=True, exist_ok=True)
     _claim(out, form, body, clips)
-    done = {key for shard in sorted(out.glob("*.tar")) if index_path(shard).exists() for key in read_index(shard).clips}
+    done, damaged = _finished(out)
     todo = [clip for clip in clips if clip.key not in done]
     first = 1 + max((int(path.stem) for path in out.glob("*.tar") if path.stem.isdigit()), default=-1)
     tasks = [
@@ -89,9 +89,22 @@ def write_shards(
         on_result=lambda _, failures: failed.extend(failures),
     )
     num_lost = sum(len(task.clips) for task in tasks if task.path.name in {one.name for one in lost})
-    report = Report(len(todo) - len(failed) - num_lost, len(clips) - len(todo), (*lost, *failed))
+    report = Report(len(todo) - len(failed) - num_lost, len(clips) - len(todo), (*damaged, *lost, *failed))
     report.write(out / "report.json")
     return report
+
+
+def _finished(out: Path) -> tuple[set[str], list[Failure]]:
+    """Keys of the clips that lie in whole shards, and the shards that are damaged: their clips are written again."""
+    done: set[str] = set()
+    damaged = []
+    for shard in sorted(out.glob("*.tar")):
+        if index_path(shard).exists():
+            try:
+                done.update(check_shard(shard).clips)
+            except ShardError as error:
+                damaged.append(failure(shard.name, error))
+    return done, damaged
 
 
 def _claim(out: Path, form: Form, body: Path | None, clips: Sequence[ListedClip]) -> None:

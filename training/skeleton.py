@@ -505,9 +505,13 @@ def _bend_and_sway(base: Reals, direction: Reals) -> Reals:
 
 
 def _measure_twist(points: Reals, base: Reals, side: str) -> Reals:
-    """How far the knuckle line, index to little finger, is turned about the forearm: [...] radians."""
+    """How far the knuckle line, index to little finger, is turned about the forearm: [...] radians.
+
+    The line is drawn between the bones of the palm at equal length, so that the angle is the same on anybody's bones.
+    """
     hand = LEFT_HAND if side == "left" else RIGHT_HAND
-    knuckles = points[..., hand.start + KNUCKLES[3], :] - points[..., hand.start + KNUCKLES[0], :]
+    index, little = (points[..., hand.start + KNUCKLES[row], :] - points[..., hand.start, :] for row in (0, 3))
+    knuckles = unit(little) - unit(index)
     across = np.einsum("...ba,...b->...a", base, knuckles)
     sign = 1.0 if side == "left" else -1.0
     twist: Reals = np.arctan2(-across[..., 2], across[..., 0] * sign)

@@ -285,7 +285,7 @@ def signing_sequence(signing: Signing) -> Floats:
     return np.stack(frames)
 
 
-def warp_costs(query: Reals, gallery: list[Reals]) -> Floats:
+def warp_costs(query: Floats, gallery: list[Floats]) -> Floats:
     """Cost of the cheapest alignment of a query with each of many sequences, by steps (1, 0), (0, 1), (1, 1).
 
     D(i, j) = |q_i - g_j| + min(D(i-1, j), D(i, j-1), D(i-1, j-1)), divided by the sum of both lengths. All sequences

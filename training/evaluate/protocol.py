@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from index.dictionary import Dictionary, Entry
+from index.dictionary import Dictionary
+from index.entries import Entry
 from index.faiss_index import build
 from model.embed import Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
