@@ -28,7 +28,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from model.encoder import Flags, Floats
 from model.errors import ModelError
@@ -380,7 +379,7 @@ def show_command(
     typer.echo(f"{out}: {len(drawn)} frames")
 
 
-def _observed_clips(folders: list[Path]) -> Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]]:
+def _observed_clips(folders: list[Path]) -> Iterable[tuple[Reals, Reals]]:
     """Keypoints and confidence of every landmark file; files that can't be used are named and left out."""
     for folder in folders:
         for file in sorted(folder.rglob("*.npz")):

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from index.dictionary import Dictionary, Entry
+from index.dictionary import Dictionary
+from index.entries import Entry
 from index.faiss_index import build
 from model.embed import Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
@@ -203,7 +204,7 @@ class WarpRanker:
 
     def rank(self, query: ListedClip) -> Answers:
         """See `Ranker.rank`. The score is the cost, negated."""
-        costs = warp_costs(_sequence(query, False), list(self._sequences))
+        costs = warp_costs(_sequence(query, False), self._sequences)
         best: dict[str, Found] = {}
         for row in np.argsort(costs, kind="stable"):
             clip = self._clips[row]

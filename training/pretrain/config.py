@@ -26,9 +26,9 @@ class Data:
     """Which windows are learned from."""
 
     sources: tuple[str, ...] = ("synthetic",)
-    """Each KIND[:WHERE][@WEIGHT]: `synthetic` (mannequins without end), `synthetic:FOLDER` (people, from the bodies'
-    folder), `performed:N` (N clips of mannequins, kept in memory), `generated:N` (N clips of moving squares). Drawn by
-    weight, 1 where none is given."""
+    """Each KIND[:WHERE][@WEIGHT]: `shards:FOLDER` (real clips, see `training.shards`), `synthetic` (mannequins without
+    end), `synthetic:FOLDER` (people, from the bodies' folder), `performed:N` (N clips of mannequins, kept in memory),
+    `generated:N` (N clips of moving squares). Drawn by weight, 1 where none is given."""
     validation: str = ""
     """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
     (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""
