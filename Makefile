@@ -25,7 +25,7 @@ SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak check format bench openapi serve-test lock clean
+.PHONY: help run test soak check format bench bench-service openapi serve-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ format: $(DEV) ## rewrite what ruff can mend
 
 bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs/benchmarks
 	.venv/bin/python -m model.bench --write docs/benchmarks/encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
+
+bench-service: $(DEV) ## the benchmark of the service, on a machine that does nothing else
+	SIGNDEX_THREADS=1 .venv/bin/python -m app.bench_http --write docs/benchmarks/service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
 openapi: $(DEV) ## rewrite docs/openapi.json from the routes
 	.venv/bin/python -m app.openapi --write docs/openapi.json

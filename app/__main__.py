@@ -62,7 +62,7 @@ def serve(
         key = secrets.token_urlsafe(24)
         settings = settings.model_copy(update={"admin_key": SecretStr(key)})
         errors.print(f"admin key of this run: {key}", markup=False, soft_wrap=True)
-    services = open_services(settings)
+    services = open_services(settings, warm=True)
     _fill(services)
     _say_what_to_try(services)
     uvicorn.run(

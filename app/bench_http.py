@@ -136,7 +136,8 @@ def row(name: str, *columns: Sequence[float]) -> str:
 def machine() -> str:
     """The machine in one line."""
     models = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores"
+    name = models[0] if models else platform.processor()
+    return f"{name}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} when it began"
 
 
 def _cpu_lines() -> list[str]:
@@ -149,6 +150,7 @@ def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: 
     settings = Settings()
     encoder = OnnxEncoder(settings.encoder, threads=1)
     with tempfile.TemporaryDirectory() as folder:
+        began_on = machine()
         small, large = (settings.model_copy(update={"data": Path(folder) / name}) for name in ("small", "large"))
         publish_random(small, encoder.info, 1000)
         publish_random(large, encoder.info, num_entries)
@@ -163,7 +165,7 @@ def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: 
     lines = [
         "# The service",
         "",
-        f"{machine()}; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), SIGNDEX_THREADS "
+        f"{began_on}; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), SIGNDEX_THREADS "
         f"{settings.threads}, clips {', '.join(clip.stem for clip in clips)}. Callers run on the same machine.",
         "",
         "## What HTTP adds to a search by video",

@@ -93,13 +93,16 @@ def evaluate(folder: Path, ask: Ask, known: frozenset[str] | None, depth: int, p
         ask: looks one video up.
         known: the glosses of the dictionary; None where they are not known, then every query counts.
         depth: how many signs `ask` gives.
-        progress: is told of every query.
+        progress: is told of every query, and of what the folder holds that can't be asked.
 
     Raises:
         SourceError: the folder can't be read.
         NothingUsableError: no video in it has a gloss of the dictionary.
     """
-    clips = scan(folder).clips
+    found = scan(folder)
+    for skipped in found.skipped:
+        progress.skip(skipped)
+    clips = found.clips
     asked = [clip for clip in clips if known is None or clip.entry.gloss in known]
     unknown = tuple(clip.entry.id for clip in clips if known is not None and clip.entry.gloss not in known)
     if not asked:

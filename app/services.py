@@ -134,9 +134,10 @@ class Services:
         return self.jobs.start("reindex", lambda progress: self.rebuild(progress, mode).snapshot_id)
 
     def start_warming(self) -> None:
-        """Warm the encoder in the background."""
-        self._warming = threading.Thread(target=self._warm, name="warm-up")
-        self._warming.start()
+        """Warm the encoder in the background, if that has not begun yet."""
+        if self._warming is None:
+            self._warming = threading.Thread(target=self._warm, name="warm-up")
+            self._warming.start()
 
     def require_ready(self, **others: str) -> None:
         """Make sure that a search would be answered, at its usual speed.
@@ -176,12 +177,13 @@ class Services:
             self._encoder_state = READY
 
 
-def open_services(settings: Settings, encoder: WarmableEncoder | None = None) -> Services:
+def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:
     """Open the encoder, tidy up after a killed writer and load the published snapshot, where there is one.
 
     Args:
         settings: of the service.
         encoder: instead of the one that the settings name.
+        warm: begin to warm the encoder, beside the loading.
 
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
@@ -191,6 +193,8 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None) ->
         require_gpu()
     opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
     services = Services(settings, opened)
+    if warm:
+        services.start_warming()
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
     services.load()

@@ -249,12 +249,17 @@ def main(
     *,
     seed: Annotated[int, typer.Option(help="Of untrained weights.")] = 0,
     precision: Annotated[str, typer.Option(help="fp32, or fp16 for GPUs.")] = "fp32",
+    stride_frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames between windows, instead of the checkpoint's.")
+    ] = None,
     clip: Annotated[list[Path] | None, typer.Option(help="A video to compare on, beside random pixels.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Convert a checkpoint to an encoder file; parity with the network is always checked."""
     try:
-        report = export(read_source(source, seed), out, precision=precision, clips=clip or ())
+        checkpoint = read_source(source, seed)
+        checkpoint = replace(checkpoint, stride_frames=stride_frames or checkpoint.stride_frames)
+        report = export(checkpoint, out, precision=precision, clips=clip or ())
     except ModelError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

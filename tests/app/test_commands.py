@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from app import __main__ as commands
+from app.demo import with_demo
 from index import snapshot
 from tests.app.conftest import GLOSSES
 from tests.conftest import ROOT
@@ -232,6 +233,7 @@ def serve_once(monkeypatch, seen):
             seen.update(host=host, port=port, info=client.get("/v1/info").json())
 
     monkeypatch.setattr(commands.uvicorn, "run", run_app)
+    monkeypatch.setattr(commands, "log_json", lambda: None)  # it would change the logs of all tests
 
 
 def test_serve_indexes_the_dictionary_folder_first_and_only_once(run, monkeypatch, dictionary_folder, encoders):
@@ -254,8 +256,10 @@ def test_serve_indexes_the_dictionary_folder_first_and_only_once(run, monkeypatc
 
 
 def test_serve_starts_on_an_empty_dictionary_and_says_how_to_fill_it(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(commands, "with_demo", lambda settings: settings)  # the demo is there in every checkout
     seen = {}
     serve_once(monkeypatch, seen)
+    monkeypatch.setattr(commands, "with_demo", lambda settings: settings)
     code, _, err = run("serve")
     assert (code, seen["info"]["dictionary"]) == (0, None)
     assert "python -m app index build DIR" in err
@@ -263,6 +267,23 @@ def test_serve_starts_on_an_empty_dictionary_and_says_how_to_fill_it(run, monkey
     code, _, err = run("serve")
     assert (code, seen["info"]["dictionary"]) == (0, None)
     assert "nowhere" in err
+
+
+def test_serve_indexes_the_demo_where_no_folder_is_named_and_makes_a_key_when_asked(
+    run, monkeypatch, dictionary_folder
+):
+    seen = {}
+    serve_once(monkeypatch, seen)
+    monkeypatch.setattr(commands, "with_demo", lambda settings: with_demo(settings, dictionary_folder))
+    code, out, err = run("serve", "--make-admin-key")
+    assert (code, seen["info"]["dictionary"]["num_signs"]) == (0, 5)
+    assert len(re.findall(r"admin key of this run: [\w-]{32}$", err, re.M)) == 1
+    assert out == ""
+    monkeypatch.setenv("SIGNDEX_ADMIN_KEY", "a key of one's own")
+    for arguments in (["--make-admin-key"], []):
+        told = run("serve", *arguments)
+        assert "admin key of this run" not in told[2]
+        assert "a key of one's own" not in told[1] + told[2]
 
 
 def test_an_encoder_that_is_not_there_is_an_error_of_one_line(tmp_path):

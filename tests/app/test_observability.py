@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -67,6 +68,9 @@ def test_a_request_is_one_line_without_what_was_asked(served, dictionary_folder,
     with caplog.at_level(logging.INFO, logger="app.access"):
         served.client.get("/v1/signs", params={"text": "my secret word"}, headers={"X-Request-ID": "me-1"})
         served.client.get("/v1/entries/SECRET.mp4/video", headers={"Authorization": "Bearer a secret key"})
+        deadline = time.monotonic() + 20
+        while sum(record.name == "app.access" for record in caplog.records) < 2:  # a line follows its answer
+            assert time.monotonic() < deadline
     lines = [json.loads(JsonLines().format(record)) for record in caplog.records if record.name == "app.access"]
     assert [line["route"] for line in lines] == ["/v1/signs", "/v1/entries/{entry_id:path}/video"]
     first, second = lines

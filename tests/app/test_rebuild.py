@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import faiss
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from app.services import open_services
 from app.settings import Settings
 from index import faiss_index, snapshot
 from index.catalogue import Filters
-from index.errors import EncoderMismatchError, SelfCheckError, SnapshotMissingError
+from index.errors import EncoderMismatchError, IndexDeviceError, SelfCheckError, SnapshotMissingError
 from model.embed import Embedder
 from tests.app.conftest import GLOSSES, SilentProgress
 from tests.conftest import ROOT
@@ -330,3 +331,24 @@ def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(servi
     assert card["entries"] == 45
     assert card["cache"]["num_cached"] > 5
     assert card["cache"]["notes"] == []
+
+
+@pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS can use a GPU: nothing to refuse")
+def test_an_index_on_a_gpu_that_can_not_be_had_is_refused_at_start(tmp_path, folder):
+    settings = Settings(data=tmp_path / "data", dictionary=folder, index_device="cuda")
+    with pytest.raises(IndexDeviceError, match="SIGNDEX_INDEX_DEVICE=cpu"):
+        open_services(settings, CountingEncoder())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not hasattr(faiss, "StandardGpuResources"), reason="this FAISS is built without GPU")
+def test_a_dictionary_on_a_gpu_gives_the_hits_of_one_on_the_processor(tmp_path, folder):
+    found = []
+    for device in ("cpu", "cuda"):
+        settings = Settings(data=tmp_path / "data", dictionary=folder, index_device=device)
+        services = open_services(settings, CountingEncoder())
+        rebuild(services)
+        vector = vector_of(folder / "APPLE.mp4")
+        hits = services.dictionary().search(vector, k=5, encoder_id="fa4e00000000")
+        found.append([(hit.sign, hit.mirrored, round(hit.score, 6)) for hit in hits])
+    assert found[0] == found[1]

@@ -9,6 +9,7 @@ from training.data.sources import Clip
 from training.errors import SampleError, SignError
 from training.prior_table import ACTIVITY, NUM_FRAMES
 from training.priors import Target, normalise, targets
+from training.skeleton import Proportions
 from training.synth.cast import BodySource, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take
 from training.synth.device import LoadedBody
@@ -38,6 +39,7 @@ class SyntheticSource:
         size_px: int = 256,
         num_signs: int = NUM_SIGNS,
         variety: Variety | None = None,
+        body: Proportions | None = None,
     ) -> None:
         """Prepare to draw.
 
@@ -47,13 +49,15 @@ class SyntheticSource:
             size_px: height and width of a frame; even.
             num_signs: how many signs there are.
             variety: how far scenes differ.
+            body: the standard body of the targets; None for that of a middling adult.
         """
-        self.bodies, self.seed, self.size_px, self.variety = bodies, seed, size_px, variety
+        self.bodies, self.seed, self.size_px = bodies, seed, size_px
+        self.variety, self.body = variety, body
         self.signs = make_signs(num_signs, seed)
         # Made when first needed: a renderer belongs to the process that makes it.
         self._renderer: Renderer | None = None
         self._signer: tuple[int, Signer] | None = None
-        self._body: LoadedBody | None = None
+        self._loaded: LoadedBody | None = None
 
     def pair(self, number: int) -> tuple[Sample, Sample]:
         """Two windows of clip `number`, from random places.
@@ -73,8 +77,8 @@ class SyntheticSource:
         whole = self._perform(number)
         rows = np.minimum(np.arange(max(NUM_FRAMES, len(whole.transforms))), len(whole.transforms) - 1)
         pose = normalise(whole.keypoints.world[rows].astype(np.float64), confidence(whole.keypoints.inside[rows]))
-        found = targets(pose)
-        activity = [targets(pose.window(start))[ACTIVITY] for start in range(len(rows) - NUM_FRAMES + 1)]
+        found = targets(pose, self.body)
+        activity = [targets(pose.window(start), self.body)[ACTIVITY] for start in range(len(rows) - NUM_FRAMES + 1)]
         found[ACTIVITY] = np.stack([value for value, _ in activity]), np.stack([known for _, known in activity])
         return Clip(self._name(number), self._draw(whole, rows), *_apart(found))
 
@@ -82,7 +86,7 @@ class SyntheticSource:
         # A clip shorter than a window stands still at its end, as short videos are padded when they are looked up.
         rows = np.minimum(np.arange(start, start + NUM_FRAMES), len(whole.transforms) - 1)
         pose = normalise(whole.keypoints.world[rows].astype(np.float64), confidence(whole.keypoints.inside[rows]))
-        return Sample(self._draw(whole, rows), *_apart(targets(pose)), self._name(number))
+        return Sample(self._draw(whole, rows), *_apart(targets(pose, self.body)), self._name(number))
 
     def _name(self, number: int) -> str:
         return f"synthetic {self.seed}-{number}"
@@ -104,20 +108,20 @@ class SyntheticSource:
     def _draw(self, whole: Take, rows: Ints) -> Frames:
         if self._renderer is None:
             self._renderer = Renderer(self.size_px, self.size_px)
-        if self._body is None:
+        if self._loaded is None:
             # One mesh serves all clips of a signer, in the detail that their first one needs: whichever is drawn first.
             number = self._signer[0] if self._signer else 0
             _, scene = self._scene(number * CLIPS_PER_SIGNER, whole.signer)
-            self._body = load_signer(self._renderer, whole.signer, scene)
-        frames = self._renderer.render(self._body, whole.transforms[rows], whole.scene, whole.fps)
+            self._loaded = load_signer(self._renderer, whole.signer, scene)
+        frames = self._renderer.render(self._loaded, whole.transforms[rows], whole.scene, whole.fps)
         crf = whole.scene.film.crf
         return frames if crf is None else compress(frames, crf, whole.fps)
 
     def _cast(self, number: int) -> Signer:
         if self._signer is None or self._signer[0] != number:
-            if self._body is not None:
-                self._body.release()
-                self._body = None
+            if self._loaded is not None:
+                self._loaded.release()
+                self._loaded = None
             self._signer = (number, cast_signer(self.bodies, number, self.seed))
         return self._signer[1]
 

@@ -26,9 +26,12 @@ class Data:
     """Which windows are learned from."""
 
     sources: tuple[str, ...] = ("synthetic",)
-    """Each KIND[:WHERE][@WEIGHT]: `shards:FOLDER` (real clips, see `training.shards`), `synthetic` (mannequins without
+    """Each KIND[:WHERE][@WEIGHT]: `shards:FOLDER` (as `training.shards` writes them), `synthetic` (mannequins without
     end), `synthetic:FOLDER` (people, from the bodies' folder), `performed:N` (N clips of mannequins, kept in memory),
     `generated:N` (N clips of moving squares). Drawn by weight, 1 where none is given."""
+    body: str = ""
+    """The standard body of all targets, as `training.priors measure` writes it; needed to mix shards with others.
+    Empty: shards bring their own, the synthetic signer has that of a middling adult."""
     validation: str = ""
     """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
     (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""
@@ -222,9 +225,9 @@ def debug() -> PretrainConfig:
         encoder=dataclasses.replace(tiny(), image_size=64, drop_path=0.0),
         data=Data(sources=("performed:4",), frame_px=64, workers=0),
         adversary=Adversary(hidden=64, learning_rate=1e-3, warmup_steps=20),
-        optimiser=Optimiser(learning_rate=3e-4, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
+        optimiser=Optimiser(learning_rate=4e-4, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
         augmented=False,
-        steps=300,
+        steps=400,
         batch_size=8,
         mask=0.0,
         log_every=10,

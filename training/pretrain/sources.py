@@ -1,5 +1,6 @@
 """From the names in a config to sources of windows."""
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from training.data.sources import ArraySource, MixedSource, generate_clips
 from training.data.synthetic import CLIPS_PER_SIGNER, SyntheticSource
 from training.errors import ConfigError
 from training.pretrain.config import Data
-from training.skeleton import standard_proportions
+from training.priors import read_body
 from training.synth.bodies import BodyLibrary
 from training.synth.cast import Mannequins, People
 
+log = logging.getLogger(__name__)
 KINDS = "shards:FOLDER, synthetic, synthetic:FOLDER, performed:N, generated:N"
 
 
@@ -53,41 +55,29 @@ def open_sources(config: Data, seed: int) -> Source:
     specs = [parse(text) for text in config.sources]
     if not specs:
         raise ConfigError(f"data.sources is empty; give at least one of {KINDS}")
-    sources = [open_source(spec, config.frame_px, seed) for spec in specs]
+    sources = [open_source(spec, config, seed) for spec in specs]
     return sources[0] if len(sources) == 1 else MixedSource(sources, [spec.weight for spec in specs], seed)
 
 
-def open_source(spec: Spec, frame_px: int, seed: int) -> Source:
+def open_source(spec: Spec, config: Data, seed: int) -> Source:
     """One source.
 
     Raises:
         ConfigError: of no known kind.
         DataError: it has nothing to give.
     """
+    body = read_body(Path(config.body)) if config.body else None
     if spec.kind == "generated" and spec.where.isdigit():
-        return ArraySource(generate_clips(int(spec.where), frame_px, seed=seed), seed)
+        return ArraySource(generate_clips(int(spec.where), config.frame_px, seed=seed), seed)
     if spec.kind == "performed" and spec.where.isdigit():
-        signer = SyntheticSource(Mannequins(), seed=seed, size_px=frame_px)
+        signer = SyntheticSource(Mannequins(), seed=seed, size_px=config.frame_px, body=body)
         return ArraySource([signer.clip(number * CLIPS_PER_SIGNER) for number in range(int(spec.where))], seed)
     if spec.kind == "shards" and spec.where:
-        return _open_shards(Path(spec.where), frame_px, seed)
+        shards = ShardSource(Path(spec.where), seed=seed, body=body)
+        for reason in shards.broken:
+            log.warning("left out: %s", reason)
+        return shards
     if spec.kind == "synthetic":
         bodies = People(BodyLibrary(Path(spec.where))) if spec.where else Mannequins()
-        return SyntheticSource(bodies, seed=seed, size_px=frame_px)
+        return SyntheticSource(bodies, seed=seed, size_px=config.frame_px, body=body)
     raise ConfigError(f"source {spec.kind}:{spec.where} is unknown; allowed are {KINDS}")
-
-
-def _open_shards(folder: Path, frame_px: int, seed: int) -> Source:
-    """Real clips (Paper: targets are on the data set's median body; here: on the middling adult, so that sources mix).
-
-    Raises:
-        ConfigError: the shards have frames of another size.
-        ShardError: there is no usable shard in the folder.
-    """
-    source = ShardSource(folder, seed=seed, body=standard_proportions())
-    if source.form.size_px != frame_px:
-        raise ConfigError(
-            f"the shards in {folder} have frames of {source.form.size_px} pixels, data.frame_px is {frame_px}; "
-            f"--set data.frame_px={source.form.size_px}"
-        )
-    return source

@@ -41,7 +41,7 @@ def open_validation(config: PretrainConfig) -> Validate | None:
         if not (gallery and colon and queries):
             raise ConfigError(f"data.validation is {text!r}; for two folders write retrieval:GALLERY:QUERIES")
         return retrieval(Path(gallery), Path(queries))
-    source = open_source(parse(text), config.data.frame_px, config.seed + 1)
+    source = open_source(parse(text), config.data, config.seed + 1)
     return held_out(source, config.data.validation_pairs, config.losses)
 
 

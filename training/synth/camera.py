@@ -91,8 +91,8 @@ def frame_signer(
     Args:
         rig: whose joints are to be seen.
         aspect: width over height of the picture.
-        fill: share of the picture's height between hips and crown; on narrow pictures the distance grows until both
-            elbows of a signer fit in, so that a portrait shows more of the legs instead of cutting the arms.
+        fill: share of the picture's height between hips and crown; on narrow pictures the distance grows until hands
+            held out beside the shoulders fit in, so that a portrait shows more of the legs instead of cutting the arms.
         lens_deg: angle of view over the height.
         yaw_deg: from where the camera looks, to the signer's left.
         height_m: how much higher than the chest the camera stands; it looks down or up accordingly.
@@ -107,7 +107,7 @@ def frame_signer(
     hips = rig.landmarks[6:8].mean(0)
     crown = rig.tails[rig.bone("head")]
     tall = float(crown[1] - hips[1])
-    broad = 2.2 * float(np.abs(rig.landmarks[[0, 3], 0]).mean()) + 0.42
+    broad = 2.2 * float(np.abs(rig.landmarks[[0, 3], 0]).mean()) + 0.58
     shown = max(tall / fill, broad / aspect)
     distance = shown / 2 / np.tan(np.radians(lens_deg) / 2)
     middle = np.array([0.0, crown[1] - tall / 2 - 0.015, float(hips[2]) + 0.05])

@@ -62,7 +62,7 @@ def demo_signs() -> tuple[Sign, ...]:
 
 
 def make_demo(folder: Path, bodies: BodySource, advance: Callable[[str], None] = lambda name: None) -> int:
-    """Render `dictionary/` and `queries/` into a folder, replacing what is there under the same names.
+    """Render `dictionary/` and `queries/` into a folder; clips that its tables named before and no longer name go.
 
     Args:
         folder: usually app/demo.
@@ -97,7 +97,7 @@ def _write_dictionary(folder: Path, signs: tuple[Sign, ...], bodies: BodySource,
         advance(f"dictionary/{name}")
     body.release()
     renderer.close()
-    return total + _put(folder / "entries.csv", _table(rows))
+    return total + _put_table(folder, rows)
 
 
 def _write_queries(folder: Path, signs: tuple[Sign, ...], bodies: BodySource, advance: Callable[[str], None]) -> int:
@@ -114,7 +114,7 @@ def _write_queries(folder: Path, signs: tuple[Sign, ...], bodies: BodySource, ad
         rows.append(_row(name, sign, signer, query.tags))
         renderer.close()
         advance(f"queries/{name}")
-    return total + _put(folder / "entries.csv", _table(rows))
+    return total + _put_table(folder, rows)
 
 
 def _query_take(sign: Sign, signer: Signer, query: Query, place: int, number: int) -> Take:
@@ -135,6 +135,16 @@ def _row(name: str, sign: Sign, signer: Signer, tags: str) -> dict[str, str]:
         "language": LANGUAGE,
         "tags": tags,
     }
+
+
+def _put_table(folder: Path, rows: list[dict[str, str]]) -> int:
+    """Write entries.csv and remove the clips that only the table before it named."""
+    path = folder / "entries.csv"
+    before = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+    size = _put(path, _table(rows))
+    for name in {row["video"] for row in before} - {row["video"] for row in rows}:
+        (folder / Path(name).name).unlink(missing_ok=True)
+    return size
 
 
 def _table(rows: list[dict[str, str]]) -> bytes:

@@ -131,7 +131,7 @@ LOCATIONS: dict[str, Location] = {
     "HAND-PALM": _at("hand", "palm of the other hand", "OUT-ACROSS", "DOWN", ("OUT-ACROSS", "UP")),
     "HAND-BACK": _at("hand", "back of the other hand", "OUT-ACROSS", "DOWN", ("ACROSS", "DOWN")),
     "HAND-TIPS": _at("hand", "fingertips of the other hand", "ACROSS", "IN", ("UP-ACROSS", "IN")),
-    "HAND-EDGE": _at("hand", "thumb edge of the other hand", "OUT-ACROSS", "DOWN", ("OUT-ACROSS", "ASIDE")),
+    "HAND-EDGE": _at("hand", "thumb edge of the other hand", "OUT-ACROSS", "DOWN", ("OUT-ACROSS", "IN-ACROSS")),
     "SPACE": _at("space", "in front of the chest, leading hand's side", "UP", "OUT"),
     "SPACE-MIDDLE": _at("space", "in front of the breastbone", "UP-ACROSS", "IN"),
     "SPACE-ACROSS": _at("space", "in front of the chest, other side", "ACROSS", "IN"),

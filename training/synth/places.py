@@ -138,7 +138,7 @@ _SPACE: dict[str, tuple[float, float, float]] = {
     "SPACE-ACROSS": (-0.45, -0.40, 0.33),
     "SPACE-HIGH": (0.62, 0.62, 0.36),
     "SPACE-LOW": (0.32, -1.00, 0.36),
-    "SPACE-ASIDE": (1.15, 0.05, 0.22),
+    "SPACE-ASIDE": (0.92, 0.02, 0.26),
     "SPACE-FAR": (0.40, -0.05, 0.62),
 }
 

@@ -58,7 +58,8 @@ def studio_scene(rig: Rig, width: int, height: int, background: Colour = (0.62, 
     """A tidy dictionary studio: straight camera, even light, one colour behind."""
     wall = np.broadcast_to(np.round(255 * np.array(background)).astype(np.uint8), (8, 8, 3)).copy()
     return Scene(
-        camera=frame_signer(rig, aspect=width / height, fill=0.74),
+        # Room above the head for signs that are made there.
+        camera=frame_signer(rig, aspect=width / height, fill=0.64, shift=(0.0, 0.05)),
         background=wall,
         lights=Lights(),
         film=Film(noise=0.01, vignette=0.1),

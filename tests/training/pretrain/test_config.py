@@ -128,7 +128,7 @@ def test_only_what_a_result_depends_on_makes_another_run() -> None:
     same = override(debug(), ["output=elsewhere", "minutes=3", "data.workers=4"]).to_json()
     other = override(debug(), ["optimiser.learning_rate=1", "steps=7"]).to_json()
     assert differences(old, same) == []
-    assert differences(old, other) == ["optimiser.learning_rate was 0.0003 and is 1.0", "steps was 300 and is 7"]
+    assert differences(old, other) == ["optimiser.learning_rate was 0.0004 and is 1.0", "steps was 400 and is 7"]
 
 
 def test_minutes_are_endless_unless_set() -> None:

@@ -41,6 +41,13 @@ def test_a_framed_signer_shows_hips_crown_and_elbows(width, height, yaw):
     assert project(points, view_projection(camera, width, height), width, height)[1].all()
 
 
+def test_a_portrait_leaves_room_for_hands_beside_the_shoulders():
+    rig = mannequin_rig()
+    beside = rig.landmarks[[0, 3]] + np.float32([[-0.2, 0, 0.15], [0.2, 0, 0.15]])
+    matrix = view_projection(frame_signer(rig, aspect=9 / 16), 360, 640)
+    assert project(beside, matrix, 360, 640)[1].all()
+
+
 def test_fill_is_the_share_of_the_picture_between_hips_and_crown():
     rig = mannequin_rig()
     camera = frame_signer(rig, aspect=16 / 9, fill=0.6, lens_deg=20)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.synth.__main__ import main
+from training.synth.demo import demo_signs
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "app/demo"
@@ -83,3 +84,8 @@ def test_the_committed_demo_is_small_and_its_files_are_named_after_their_glosses
 
 def test_the_demo_names_the_command_that_made_it():
     assert "python -m training.synth demo" in (DEMO / "README.md").read_text()
+
+
+def test_the_committed_demo_shows_the_signs_the_lexicon_makes_today():
+    rows = csv.DictReader((DEMO / "dictionary/entries.csv").read_text().splitlines())
+    assert [row["gloss"] for row in rows] == [sign.gloss for sign in demo_signs()], "run the demo command again"

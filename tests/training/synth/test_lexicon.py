@@ -2,6 +2,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from training.errors import SignError
@@ -18,6 +19,7 @@ from training.synth.lexicon import (
     minimal_pairs,
     to_json,
 )
+from training.synth.phonology import direction
 
 NOD = Sign("FLAT-HAND", Orientation("UP", "OUT"), "SPACE", Movement("NOD"))
 
@@ -133,3 +135,12 @@ def test_a_damaged_lexicon_is_refused_with_the_sign_named():
         from_json("{")
     with pytest.raises(SignError, match="not a lexicon"):
         from_json('[{"handshape": "FIST"}]')
+
+
+def test_every_usual_orientation_has_its_palm_at_a_right_angle_and_can_be_held():
+    for name, place in LOCATIONS.items():
+        for held in (place.natural, place.base):
+            if held is not None:
+                assert np.dot(direction(held.fingers), direction(held.palm)) == 0, name
+        base = "FLAT-HAND" if place.base else ""
+        check(Sign("FLAT-HAND", place.natural, name, Movement("HELD"), "ON-BASE" if base else "ONE-HANDED", base))

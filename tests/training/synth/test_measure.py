@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
 
+from training.errors import PoseError
+from training.synth.lexicon import make_signs
 from training.synth.mannequin import mannequin
-from training.synth.measure import measure_distinctness
+from training.synth.measure import landmarks_of, measure_detection, measure_distinctness
+from training.synth.motion import perform
 from training.synth.style import SignerStyle, random_style
 
 
@@ -23,3 +27,52 @@ def test_a_left_handed_signer_is_found_among_right_handed_ones():
     rig = mannequin().rig
     found = measure_distinctness([(rig, SignerStyle()), (rig, SignerStyle(leading="left"))], num_signs=20, seed=5)
     assert found.hands_rank1 == 1.0
+
+
+def filmed(points: np.ndarray) -> dict[str, np.ndarray]:
+    """Exact keypoints as the render command writes them, for a camera that shows 300 pixels a metre."""
+    pixels = np.array([320.0, 480.0]) + np.array([300.0, -300.0]) * points[..., :2]
+    return {"world": points, "pixels": pixels, "inside": np.ones(pixels.shape[:2], bool), "size": np.array([640, 480])}
+
+
+def seen(points: np.ndarray) -> dict[str, np.ndarray]:
+    """What a detector without fault says of it."""
+    fractions = np.concatenate([filmed(points)["pixels"] / (640, 480), np.zeros((*points.shape[:2], 1))], axis=-1)
+    body = np.zeros((len(points), 33, 3))
+    body[:, [12, 14, 16, 11, 13, 15, 24, 23]] = fractions[:, :8]
+    return {
+        "pose": body,
+        "world": np.zeros((len(points), 33, 3)),
+        "left": fractions[:, 40:61],
+        "right": fractions[:, 19:40],
+        "fps": np.array(25.0),
+        "size": np.array([640, 480]),
+    }
+
+
+def test_a_faultless_detector_has_no_error_and_a_blind_one_is_counted(tmp_path):
+    rig = mannequin().rig
+    sign = next(sign for sign in make_signs(30, 2) if sign.arrangement == "SYMMETRIC")
+    points = landmarks_of(perform(sign, rig, SignerStyle(), np.random.default_rng(0)), rig)
+    np.savez(tmp_path / "truth.npz", **filmed(points))
+    np.savez(tmp_path / "found.npz", **seen(points))
+    found = measure_detection([tmp_path / "truth.npz"], [tmp_path / "found.npz"])
+    assert (found.body_found, found.hands_found) == (1.0, 1.0)
+    assert max(found.arm_error.max(), found.hand_error.max(), found.hand_shape_error.max()) < 1e-6
+    assert np.isnan(found.jitter[1])
+
+    half_blind = seen(points)
+    half_blind["left"][:] = np.nan
+    shoulder_width = np.linalg.norm(rig.landmarks[0] - rig.landmarks[3])
+    half_blind["right"][..., 0] += 0.1 * shoulder_width * 300.0 / 640.0
+    np.savez(tmp_path / "found.npz", **half_blind)
+    found = measure_detection([tmp_path / "truth.npz"], [tmp_path / "found.npz"], [tmp_path / "found.npz"])
+    assert 0.4 < found.hands_found < 0.6
+    assert 0.09 < found.hand_error[0] < 0.11
+    assert found.hand_shape_error.max() < 1e-6
+    assert found.jitter[1] > 0.0
+
+
+def test_clips_without_landmarks_are_refused(tmp_path):
+    with pytest.raises(PoseError, match="1 clips with keypoints and 0 with landmarks"):
+        measure_detection([tmp_path / "truth.npz"], [])
