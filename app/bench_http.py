@@ -154,7 +154,8 @@ def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: 
         "# The service",
         "",
         f"{began_on} when it began; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), "
-        f"SIGNDEX_THREADS {settings.threads}, clips {', '.join(clip.stem for clip in clips)}. Callers run on the same machine.",
+        f"SIGNDEX_THREADS {settings.threads}, clips {', '.join(clip.stem for clip in clips)}. "
+        "Callers run on the same machine.",
         "",
         "## What HTTP adds to a search by video",
         "",
