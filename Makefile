@@ -66,7 +66,7 @@ lock: $(UV) ## renew uv.lock after a change of pyproject.toml
 	$(UV) lock
 
 clean: ## remove the environments and caches (never the data folder)
-	rm -rf .venv .venv-serve .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-serve .venv-pose .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(CURDIR)/.uv/bin/uv:
 	$(UV_PYTHON) -m venv .uv

@@ -4,7 +4,6 @@ The service runs in a process of its own, as `python -m app serve`, with the enc
 """
 
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from app.settings import Settings
 from index import snapshot
 from index.entries import Entry
 from model.encoder import EncoderInfo
+from model.machine import machine
 from model.runtime import OnnxEncoder
 
 READY_WITHIN_S = 120.0
@@ -133,18 +133,6 @@ def row(name: str, *columns: Sequence[float]) -> str:
     return f"| {' | '.join([name, *cells])} |"
 
 
-def machine() -> str:
-    """The machine in one line."""
-    models = [line.split(":")[1].strip() for line in _cpu_lines() if line.startswith("model name")]
-    name = models[0] if models else platform.processor()
-    return f"{name}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} when it began"
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: int) -> str:
     """All tables as Markdown."""
     settings = Settings()
@@ -165,8 +153,9 @@ def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: 
     lines = [
         "# The service",
         "",
-        f"{began_on}; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), SIGNDEX_THREADS "
-        f"{settings.threads}, clips {', '.join(clip.stem for clip in clips)}. Callers run on the same machine.",
+        f"{began_on} when it began; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), "
+        f"SIGNDEX_THREADS {settings.threads}, clips {', '.join(clip.stem for clip in clips)}. "
+        "Callers run on the same machine.",
         "",
         "## What HTTP adds to a search by video",
         "",

@@ -5,7 +5,6 @@ absolute times don't. Medians throughout.
 """
 
 import gc
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from model.cut import STILL
 from model.embed import Embedder
 from model.encoder import Floats, Frames
 from model.export import export
+from model.machine import machine
 from model.pooling import pool
 from model.runtime import OnnxEncoder
 from model.signrep import SignRep, normalise
@@ -221,19 +221,6 @@ def load_subject(source: str, threads: int, folder: Path) -> Subject:
     return Subject(name, checkpoint.network(), OnnxEncoder(path, threads=threads))
 
 
-def machine() -> str:
-    """The machine in one line."""
-    names = [line.split(":")[1].strip() for line in cpu_lines() if line.startswith("model name")]
-    cpu = names[0] if names else platform.processor()
-    return f"{cpu}, {len(names)} cores, torch {torch.__version__}, onnxruntime {ort.__version__}"
-
-
-def cpu_lines() -> list[str]:
-    """What Linux says of the processor; nothing elsewhere."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def with_clips(clips: Sequence[Path] | None) -> str:
     """The clips of a run, for its heading."""
     return f" on the clips {', '.join(clip.stem for clip in clips)}" if clips else ""
@@ -248,6 +235,7 @@ def main(
     write: Annotated[Path | None, typer.Option(help="Also write the tables to this file.")] = None,
 ) -> None:
     """Measure the encoder against its baselines and print Markdown tables."""
+    began_on = machine()
     with tempfile.TemporaryDirectory() as folder:
         subject = load_subject(source, threads, Path(folder))
         torch.set_num_threads(threads)
@@ -256,7 +244,9 @@ def main(
             tables.append(bench_clips(subject, clips))
         tables.append(bench_decode())
     command = f"python -m model.bench --encoder {source} --threads {threads} --repeats {repeats}"
-    head = ["# Encoder and decoder on a CPU", "", f"`{command}`{with_clips(clips)}. {machine()}.", ""]
+    versions = f"torch {torch.__version__}, onnxruntime {ort.__version__}"
+    run = f"`{command}`{with_clips(clips)}. {began_on} when it began, {versions}."
+    head = ["# Encoder and decoder on a CPU", "", run, ""]
     text = "\n".join([*head, *(table.markdown() for table in tables)])
     typer.echo(text)
     if write is not None:

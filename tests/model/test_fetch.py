@@ -559,12 +559,14 @@ def test_an_error_is_said_on_standard_error_and_as_json(tmp_path, files, asset, 
     assert capsys.readouterr().out == ""
 
 
+# A process that was started in the background inherits an ignored SIGINT, and would hand it on.
 DRIVER = """
-import shutil, sys
+import shutil, signal, sys
 from pathlib import Path
 from model.download import Asset
 from model.fetch import Order, run
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 name, origin, url, num_bytes, sha256, licence, licence_url, data = sys.argv[1:]
 asset = Asset(name, origin, url, int(num_bytes), sha256, licence, licence_url)
 sys.exit(run(Order("signrep", asset, Path(data)), lambda order: shutil.copyfile, as_json=True))

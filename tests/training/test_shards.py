@@ -13,8 +13,10 @@ from training.data.manifest import ListedClip, clips_of_folder, write_manifest
 from training.data.samples import check_sample
 from training.data.shard_files import Form, check_shard, decode_frames, encode_frames, find_shards, read_sample
 from training.data.sharded import ShardSource
-from training.errors import SampleError, ShardError
+from training.errors import ConfigError, SampleError, ShardError
 from training.landmarks import observe
+from training.pretrain.config import Data
+from training.pretrain.sources import open_sources
 from training.priors import normalise, read_body, targets
 from training.shards import app, clip_samples, write_shards
 from training.skeleton import L_SHOULDER, R_SHOULDER
@@ -109,6 +111,13 @@ def test_every_sample_comes_once_a_round_and_pairs_repeat(shards: Path) -> None:
     assert sorted(source.pair(number)[0].video for number in range(3, 6)) == ["a.mp4", "b.mp4", "c.mp4"]
     for ours, theirs in zip(source.pair(1), ShardSource(shards, seed=3).pair(1), strict=True):
         assert (ours.frames == theirs.frames).all()
+
+
+def test_pretraining_opens_shards_of_its_frame_size(shards: Path) -> None:
+    source = open_sources(Data(sources=(f"shards:{shards}@2", "generated:1"), frame_px=64), 0)
+    assert {source.pair(number)[0].frames.shape for number in range(6)} == {(16, 64, 64, 3)}
+    with pytest.raises(ConfigError, match=r"frames of 64 pixels, data\.frame_px is 256; --set data\.frame_px=64"):
+        open_sources(Data(sources=(f"shards:{shards}",)), 0)
 
 
 def test_any_stretch_decodes_to_the_same_frames_as_the_whole() -> None:

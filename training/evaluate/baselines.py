@@ -31,7 +31,7 @@ times) was chosen between two sets of training clips of different signers, never
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -285,7 +285,7 @@ def signing_sequence(signing: Signing) -> Floats:
     return np.stack(frames)
 
 
-def warp_costs(query: Floats, gallery: list[Floats]) -> Floats:
+def warp_costs(query: Floats, gallery: Sequence[Floats]) -> Floats:
     """Cost of the cheapest alignment of a query with each of many sequences, by steps (1, 0), (0, 1), (1, 1).
 
     D(i, j) = |q_i - g_j| + min(D(i-1, j), D(i, j-1), D(i-1, j-1)), divided by the sum of both lengths. All sequences
@@ -301,7 +301,7 @@ def warp_costs(query: Floats, gallery: list[Floats]) -> Floats:
         padded[row, : len(other)] = other
     squares = (padded**2).sum(axis=-1)
     best = np.full((len(gallery), lengths.max()), np.inf, np.float32)
-    for number, frame in enumerate(query.astype(np.float32)):
+    for number, frame in enumerate(query):
         away = np.sqrt(np.maximum(squares + frame @ frame - 2.0 * (padded @ frame), 0.0))
         best = _next_row(away, best, first=number == 0)
     ends: Floats = best[np.arange(len(gallery)), lengths - 1] / (lengths + len(query))

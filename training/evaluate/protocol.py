@@ -204,7 +204,7 @@ class WarpRanker:
 
     def rank(self, query: ListedClip) -> Answers:
         """See `Ranker.rank`. The score is the cost, negated."""
-        costs = warp_costs(_sequence(query, False), list(self._sequences))
+        costs = warp_costs(_sequence(query, False), self._sequences)
         best: dict[str, Found] = {}
         for row in np.argsort(costs, kind="stable"):
             clip = self._clips[row]

@@ -9,7 +9,8 @@ import torch
 import typer
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.bench import MATRIX, Table, machine
+from model.bench import MATRIX, Table
+from model.machine import machine
 from training.data.loading import load_batches
 from training.data.samples import Batch
 from training.data.sources import ArraySource, generate_clips

@@ -30,8 +30,8 @@ class Data:
     end), `synthetic:FOLDER` (people, from the bodies' folder), `performed:N` (N clips of mannequins, kept in memory),
     `generated:N` (N clips of moving squares). Drawn by weight, 1 where none is given."""
     body: str = ""
-    """The standard body of all targets, as `training.priors measure` writes it; needed to mix shards with others.
-    Empty: shards bring their own, the synthetic signer has that of a middling adult."""
+    """The standard body of all targets, as `training.priors measure` writes it. Empty: shards alone bring their own
+    (the paper's median over the data set); all others, and mixtures, have that of a middling adult."""
     validation: str = ""
     """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
     (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""

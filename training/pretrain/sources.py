@@ -12,6 +12,7 @@ from training.data.synthetic import CLIPS_PER_SIGNER, SyntheticSource
 from training.errors import ConfigError
 from training.pretrain.config import Data
 from training.priors import read_body
+from training.skeleton import Proportions, standard_proportions
 from training.synth.bodies import BodyLibrary
 from training.synth.cast import Mannequins, People
 
@@ -67,17 +68,34 @@ def open_source(spec: Spec, config: Data, seed: int) -> Source:
         DataError: it has nothing to give.
     """
     body = read_body(Path(config.body)) if config.body else None
+    if body is None and len(config.sources) > 1:
+        body = standard_proportions()
     if spec.kind == "generated" and spec.where.isdigit():
         return ArraySource(generate_clips(int(spec.where), config.frame_px, seed=seed), seed)
     if spec.kind == "performed" and spec.where.isdigit():
         signer = SyntheticSource(Mannequins(), seed=seed, size_px=config.frame_px, body=body)
         return ArraySource([signer.clip(number * CLIPS_PER_SIGNER) for number in range(int(spec.where))], seed)
     if spec.kind == "shards" and spec.where:
-        shards = ShardSource(Path(spec.where), seed=seed, body=body)
-        for reason in shards.broken:
-            log.warning("left out: %s", reason)
-        return shards
+        return open_shards(Path(spec.where), config.frame_px, seed, body)
     if spec.kind == "synthetic":
         bodies = People(BodyLibrary(Path(spec.where))) if spec.where else Mannequins()
         return SyntheticSource(bodies, seed=seed, size_px=config.frame_px, body=body)
     raise ConfigError(f"source {spec.kind}:{spec.where} is unknown; allowed are {KINDS}")
+
+
+def open_shards(folder: Path, frame_px: int, seed: int, body: Proportions | None) -> Source:
+    """Real clips; broken shards are left out, and told.
+
+    Raises:
+        ConfigError: the shards have frames of another size.
+        ShardError: there is no usable shard in the folder.
+    """
+    source = ShardSource(folder, seed=seed, body=body)
+    if source.form.size_px != frame_px:
+        raise ConfigError(
+            f"the shards in {folder} have frames of {source.form.size_px} pixels, data.frame_px is {frame_px};"
+            f" --set data.frame_px={source.form.size_px}"
+        )
+    for reason in source.broken:
+        log.warning("left out: %s", reason)
+    return source

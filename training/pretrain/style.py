@@ -19,7 +19,8 @@ def gram_style(tokens: Tensor) -> Tensor:
     """
     x = tokens.flatten(1, 2).float()
     num_tokens, channels = x.shape[1:]
-    gram = x.transpose(1, 2) @ x / (channels * num_tokens)
+    with torch.autocast(x.device.type, enabled=False):  # sums over thousands of tokens want all digits
+        gram = x.transpose(1, 2) @ x / (channels * num_tokens)
     rows, columns = torch.triu_indices(channels, channels, device=x.device)
     return gram[:, rows, columns]
 

@@ -115,7 +115,7 @@ def warp_by_definition(query: np.ndarray, other: np.ndarray) -> float:
 
 def test_warping_is_its_definition() -> None:
     rng = np.random.default_rng(0)
-    query = rng.standard_normal((9, 5))
+    query = rng.standard_normal((9, 5)).astype(np.float32)
     gallery = [rng.standard_normal((length, 5)).astype(np.float32) for length in (4, 12, 1)]
     expected = [warp_by_definition(query, other) for other in gallery]
     assert warp_costs(query, gallery) == pytest.approx(expected, rel=1e-4)

@@ -72,6 +72,16 @@ def test_accumulated_batches_count_like_one_in_the_priors(tmp_path: Path) -> Non
             assert parts.reports[0].terms[name] == pytest.approx(value, rel=0.02)
 
 
+def test_half_precision_gives_the_same_losses_roughly_and_weights_in_full(tmp_path: Path) -> None:
+    full, half = (
+        train(run_config(tmp_path / precision, precision=precision, steps=2)) for precision in ("fp32", "bf16")
+    )
+    for name, value in full[1].reports[0].terms.items():
+        assert half[1].reports[0].terms[name] == pytest.approx(value, rel=0.1, abs=0.05), name
+    assert half[1].reports[0].terms != full[1].reports[0].terms
+    assert {p.dtype for p in half[0].network.parameters()} == {torch.float32}
+
+
 def test_checkpoints_say_where_they_come_from_and_hold_the_encoder_that_was_trained(tmp_path: Path) -> None:
     run, _ = train(run_config(tmp_path, steps=2))
     read = read_checkpoint(tmp_path / LAST)
