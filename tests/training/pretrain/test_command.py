@@ -62,7 +62,7 @@ def test_mistakes_are_answered_in_one_line_and_no_traceback(tmp_path: Path) -> N
     cases = [
         (["paper", "--set", "lr=1"], "unknown setting 'lr'; valid are"),
         (["nothing"], "allowed are paper, small, debug"),
-        ([*settings(tmp_path), "--set", "data.sources=films:x"], "source films:x is unknown; allowed are shards:FOLDER, synthetic"),
+        ([*settings(tmp_path), "--set", "data.sources=films:x"], "films:x is unknown; allowed are shards:FOLDER"),
         ([*settings(tmp_path), "--set", "data.sources=generated:2@0"], "has weight 0; a weight is a number above 0"),
         ([*settings(tmp_path), "--set", "data.sources="], "data.sources is empty"),
         ([*settings(tmp_path), "--set", "start_from=nowhere.pt"], "there is no checkpoint at nowhere.pt"),
