@@ -27,9 +27,10 @@ from model.embed import Embedder
 from model.encoder import Floats, Frames
 from model.export import export
 from model.machine import machine
+from model.pixels import normalise
 from model.pooling import pool
 from model.runtime import OnnxEncoder
-from model.signrep import SignRep, normalise
+from model.signrep import SignRep
 from model.video import open_frames
 from model.video.bench import Codec, measure_decode
 from model.windows import slide

@@ -55,7 +55,7 @@ class Embedder:
         *,
         stride_frames: int | None = None,
         still: float = STILL,
-        kept_share: float = 1.0,
+        kept_share: float | None = None,
         limits: VideoLimits = DEFAULT_LIMITS,
     ) -> None:
         """Choose how much work goes into a clip.
@@ -64,9 +64,10 @@ class Embedder:
             encoder: what encodes the windows.
             stride_frames: frames between window starts; None takes the encoder file's.
             still: windows with less motion than this are not encoded, grey levels; 0 encodes all.
-            kept_share: of the mask units, those that move most; 1 encodes all.
+            kept_share: of the mask units, those that move most; 1 encodes all, None takes the encoder file's.
             limits: what is refused.
         """
+        kept_share = encoder.info.kept_share if kept_share is None else kept_share
         if not 0 < kept_share <= 1:
             raise ValueError(f"kept_share is {kept_share}; allowed is above 0 up to 1")
         self.encoder = encoder
@@ -228,7 +229,10 @@ def main(
     stride_frames: Annotated[
         int | None, typer.Option(help="Frames between windows; the encoder's own if left out.")
     ] = None,
-    kept_share: Annotated[float, typer.Option(help="Share of the mask units to encode, those that move most.")] = 1.0,
+    kept_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the mask units to encode, those that move most; the encoder's own if left out."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="Of the encoder; 0 takes all cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per video, with the vector.")] = False,
 ) -> None:

@@ -31,7 +31,9 @@ class EncoderInfo:
     trained: bool
     """False for random weights: answers then carry a warning."""
     precision: str
-    """`fp32` or `fp16`."""
+    """`fp32`, `fp16`, or `fp16-stored`: weights kept in halves, arithmetic in float32."""
+    kept_share: float = 1.0
+    """Share of a window's mask units, those that move most, that the encoder was meant to see."""
 
 
 @dataclass(frozen=True)

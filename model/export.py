@@ -26,15 +26,16 @@ from model.config import PRESETS, EncoderConfig
 from model.encoder import Encoder, Frames, Ints
 from model.errors import ExportError, ModelError
 from model.metadata import write_metadata
+from model.pixels import normalise
 from model.runtime import OnnxEncoder
-from model.signrep import SignRep, normalise
+from model.signrep import SignRep
 from model.video import open_frames
 from model.windows import slide
 
 OPSET = 20
 """The first with a Gelu of its own."""
 
-TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2}
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "fp16-stored": 1e-2}
 """Largest difference allowed between torch in float32 and the file, relative to the largest value."""
 
 PARITY_BATCHES = (1, 3)
@@ -86,7 +87,8 @@ def export(checkpoint: Checkpoint, out: Path, *, precision: str = "fp32", clips:
     Args:
         checkpoint: the weights.
         out: where the file goes; replaced in one step once it is proven.
-        precision: of the weights and the arithmetic inside, `fp32` or `fp16`.
+        precision: of the weights and the arithmetic inside, `fp32` or `fp16`; `fp16-stored` keeps weights in halves
+            and computes in float32, for small files on CPUs.
         clips: videos whose windows are compared too, beside random ones.
 
     Raises:
@@ -99,6 +101,8 @@ def export(checkpoint: Checkpoint, out: Path, *, precision: str = "fp32", clips:
     proto = trace(network, precision)
     make_visible_optional(proto, checkpoint.config)
     strip_traces_of_the_exporter(proto)
+    if precision == "fp16-stored":
+        store_halves(proto)
     helper.set_model_props(
         proto,
         write_metadata(
@@ -109,6 +113,7 @@ def export(checkpoint: Checkpoint, out: Path, *, precision: str = "fp32", clips:
             licence=checkpoint.licence,
             trained=checkpoint.trained,
             precision=precision,
+            kept_share=checkpoint.kept_share,
         ),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -177,6 +182,21 @@ def make_visible_optional(proto: onnx.ModelProto, config: EncoderConfig) -> None
     graph.initializer.append(numpy_helper.from_array(np.ones(1, np.int64), "one"))
     visible = next(value for value in graph.input if value.name == "visible")
     visible.CopyFrom(helper.make_tensor_value_info("visible", TensorProto.INT64, ["rows", "K"]))
+
+
+def store_halves(proto: onnx.ModelProto) -> None:
+    """Keep large weights in float16, widened by the runtime when it loads the file. Changes the graph in place."""
+    graph = proto.graph
+    large = [tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT and _size(tensor) > 1024]
+    for number, tensor in enumerate(large):
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{tensor.name}.half")
+        graph.initializer.remove(tensor)
+        graph.initializer.append(half)
+        graph.node.insert(number, helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
+
+
+def _size(tensor: onnx.TensorProto) -> int:
+    return int(np.prod(tensor.dims))
 
 
 def strip_traces_of_the_exporter(proto: onnx.ModelProto) -> None:
@@ -248,9 +268,12 @@ def main(
     out: Annotated[Path, typer.Argument(help="The encoder file to write.")],
     *,
     seed: Annotated[int, typer.Option(help="Of untrained weights.")] = 0,
-    precision: Annotated[str, typer.Option(help="fp32, or fp16 for GPUs.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32; fp16 for GPUs; fp16-stored for small files.")] = "fp32",
     stride_frames: Annotated[
         int | None, typer.Option(min=1, help="Frames between windows, instead of the checkpoint's.")
+    ] = None,
+    kept_share: Annotated[
+        float | None, typer.Option(help="Share of the mask units to look at, instead of the checkpoint's.")
     ] = None,
     clip: Annotated[list[Path] | None, typer.Option(help="A video to compare on, beside random pixels.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -258,7 +281,11 @@ def main(
     """Convert a checkpoint to an encoder file; parity with the network is always checked."""
     try:
         checkpoint = read_source(source, seed)
-        checkpoint = replace(checkpoint, stride_frames=stride_frames or checkpoint.stride_frames)
+        checkpoint = replace(
+            checkpoint,
+            stride_frames=stride_frames or checkpoint.stride_frames,
+            kept_share=kept_share or checkpoint.kept_share,
+        )
         report = export(checkpoint, out, precision=precision, clips=clip or ())
     except ModelError as error:
         typer.echo(f"error: {error}", err=True)

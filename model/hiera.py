@@ -17,6 +17,7 @@ neighbours) stand next to each other, then the groups that the second pooling me
 `pooling_order` computes it once; one gather right after the patch embedding applies it and drops what is not visible.
 """
 
+import itertools
 import math
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import EncoderConfig
+from model.pixels import standardise
 
 
 def pooling_order(config: EncoderConfig) -> Tensor:
@@ -146,6 +148,45 @@ class PatchEmbed(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
+class UnitStem(nn.Module):
+    """Convolutions within a mask unit: what a patch embedding does, with several layers and no look at neighbours."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = (3 * config.patch_stride[0], *config.stem, config.embed_dim)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in itertools.pairwise(widths)
+        )
+
+    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """[B, 3, frames, rows, columns] -> [B, K, L, C], row-major within each unit."""
+        x = self._cut(x)
+        if visible is None:
+            x = x.flatten(1, 3)
+        else:
+            _, units_h, units_w = self.config.unit_grid
+            rows = torch.arange(x.shape[0], device=x.device)[:, None]
+            x = x[rows, visible // (units_h * units_w), visible // units_w % units_h, visible % units_w]
+        if x.dtype == torch.uint8:
+            x = standardise(x, 3)
+        batch, num_units = x.shape[:2]
+        x = x.flatten(2, 3)
+        unit_t, unit_h, unit_w = self.config.mask_unit
+        x = x.reshape(batch * num_units * unit_t, -1, *x.shape[-2:])  # [B*K*unit_t, 3*stride_t, rows, columns]
+        for number, layer in enumerate(self.layers):
+            x = layer(F.relu(x) if number else x)
+        x = x.flatten(2).transpose(1, 2)  # [B*K*unit_t, unit_h*unit_w, C]
+        return x.reshape(batch, num_units, unit_t * unit_h * unit_w, -1)
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """[B, 3, frames, rows, columns] -> [B, units along time, height, width, frames, 3, rows, columns], a view."""
+        (units_t, units_h, units_w), strides = self.config.unit_grid, self.config.patch_stride
+        frames, rows, columns = (unit * stride for unit, stride in zip(self.config.mask_unit, strides, strict=True))
+        x = x.reshape(-1, 3, units_t, frames, units_h, rows, units_w, columns)
+        return x.permute(0, 2, 4, 6, 3, 1, 5, 7)
+
+
 def make_blocks(config: EncoderConfig) -> list[Block]:
     """The blocks of all stages, in order."""
     depth = sum(config.stages)
@@ -176,6 +217,7 @@ class Hiera(nn.Module):
     """The backbone: windows to the token maps of all stages."""
 
     pooling_order: Tensor
+    order_in_unit: Tensor
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -183,17 +225,19 @@ class Hiera(nn.Module):
         num_frames, height, width = config.token_grid
         self.pos_embed_spatial = nn.Parameter(torch.zeros(1, height * width, config.embed_dim))
         self.pos_embed_temporal = nn.Parameter(torch.zeros(1, num_frames, config.embed_dim))
-        self.patch_embed = PatchEmbed(config)
+        self.patch_embed = UnitStem(config) if config.stem else PatchEmbed(config)
         self.blocks = nn.ModuleList(make_blocks(config))
         self.stage_ends = [sum(config.stages[: i + 1]) - 1 for i in range(len(config.stages))]
         self.register_buffer("pooling_order", pooling_order(config), persistent=False)
+        # Ranks of the first unit's tokens over the whole grid are their row-major numbers within a unit.
+        self.register_buffer("order_in_unit", self.pooling_order[0].argsort().argsort(), persistent=False)
         self._init_weights()
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> list[Tensor]:
         """Encode windows, or only some of their mask units.
 
         Args:
-            x: [B, 3, frames, rows, columns], normalised.
+            x: [B, 3, frames, rows, columns], normalised; or uint8, which is normalised where it is seen.
             visible: [B, K] int64, numbers of the mask units to encode (row-major over time, height, width), each at
                 most once; None encodes all of them. What is not visible costs nothing after the patch embedding and
                 has no influence on the result: its pixels are blanked before.
@@ -201,16 +245,27 @@ class Hiera(nn.Module):
         Returns:
             One map per stage: [B, K, L_stage, C_stage].
         """
-        if visible is not None:
-            x = x * self._visible_pixels(visible)
-        x = self.patch_embed(x) + self._position()
-        x = self._sort_by_unit(x, visible)
+        x = self._unit_tokens(x, visible) if self.config.stem else self._tokens(x, visible)
         maps = []
         for i, block in enumerate(self.blocks):
             x = block(x)
             if i in self.stage_ends:
                 maps.append(x)
         return maps
+
+    def _tokens(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """[B, 3, frames, rows, columns] -> [B, K, L, C] by the patch embedding."""
+        if x.dtype == torch.uint8:
+            x = standardise(x, 1)
+        if visible is not None:
+            x = x * self._visible_pixels(visible)
+        return self._sort_by_unit(self.patch_embed(x) + self._position(), visible)
+
+    def _unit_tokens(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """The same by the stem, which sees units from the start."""
+        x = self.patch_embed(x, visible)[:, :, self.order_in_unit]
+        positions = self._position()[0][self.pooling_order]  # [U, L, C]
+        return x + (positions if visible is None else positions[visible])
 
     def _position(self) -> Tensor:
         """[1, N, C]: every token's place in the frame plus its time."""
@@ -237,9 +292,23 @@ class Hiera(nn.Module):
 
     def _init_weights(self) -> None:
         for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv3d):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.constant_(module.bias, 0.02)
-        nn.init.trunc_normal_(self.pos_embed_spatial, std=0.02)
-        nn.init.trunc_normal_(self.pos_embed_temporal, std=0.02)
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            elif isinstance(module, nn.Linear | nn.Conv3d):
+                nn.init.xavier_uniform_(module.weight.flatten(1))
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        # Places as large as contents: a network that starts from nothing has to see where a hand is, not only that.
+        _, height, width = self.config.token_grid
+        with torch.no_grad():
+            self.pos_embed_spatial.copy_(waves(height, width, self.config.embed_dim))
+            self.pos_embed_temporal.copy_(waves(1, self.pos_embed_temporal.shape[1], self.config.embed_dim))
+
+
+def waves(height: int, width: int, dim: int) -> Tensor:
+    """Sines and cosines of rows and columns, slow to fast: [1, height * width, dim], as in MAE (He et al. 2022)."""
+    quarter = -(-dim // 4)
+    speeds = 10.0 ** (-2.0 * torch.arange(quarter) / quarter)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    angles = [place.flatten()[:, None] * speeds for place in (rows, columns)]
+    return torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)[None, :, :dim]

@@ -19,6 +19,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "licence": str,
     "trained": bool,
     "precision": str,
+    "kept_share": (int, float),
 }
 
 
@@ -31,6 +32,7 @@ def write_metadata(
     licence: str,
     trained: bool,
     precision: str,
+    kept_share: float = 1.0,
 ) -> dict[str, str]:
     """The ONNX metadata of an encoder file."""
     fields = {
@@ -42,6 +44,7 @@ def write_metadata(
         "licence": licence,
         "trained": trained,
         "precision": precision,
+        "kept_share": kept_share,
     }
     return {KEY: json.dumps(fields)}
 
@@ -56,7 +59,7 @@ def read_metadata(metadata: Mapping[str, str], encoder_id: str) -> EncoderInfo:
         raise EncoderContractError(
             f"no '{KEY}' metadata (seen: {sorted(metadata) or 'none'}); `python -m model.export` writes encoder files"
         )
-    fields = parse(metadata[KEY])
+    fields = {"kept_share": 1.0} | parse(metadata[KEY])
     if fields.get("contract") != CONTRACT:
         raise EncoderContractError(
             f"the file follows contract {fields.get('contract')}, this version reads {CONTRACT}; export it again"

@@ -5,14 +5,10 @@ Source: SignRep, ICCV 2025; the sizes are those of the published checkpoint, and
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
 from model.hiera import Hiera
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class EncoderOutput(NamedTuple):
@@ -44,26 +40,10 @@ class SignRep(nn.Module):
         """Encode windows.
 
         Args:
-            windows: [B, 3, frames, rows, columns] as `normalise` gives them.
+            windows: [B, 3, frames, rows, columns] as `normalise` gives them, or uint8 of the same shape.
             visible: [B, K] int64 numbers of the mask units to encode, see `Hiera.forward`; None for all.
         """
         maps = self.backbone(windows, visible)
         latent = maps[-1].mean(dim=(1, 2))
         features = self.fc(latent)
         return EncoderOutput(features, self.active_head(features), latent, maps)
-
-
-def normalise(windows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Scale pixels as the encoder wants them.
-
-    Args:
-        windows: [B, frames, rows, columns, 3] uint8 RGB.
-        dtype: of the result.
-
-    Returns:
-        [B, 3, frames, rows, columns], zero mean and unit variance over ImageNet, per channel.
-    """
-    mean = torch.tensor(IMAGENET_MEAN, device=windows.device, dtype=torch.float32)
-    std = torch.tensor(IMAGENET_STD, device=windows.device, dtype=torch.float32)
-    scaled = windows.to(torch.float32) / 255.0
-    return ((scaled - mean) / std).movedim(-1, 1).to(dtype)

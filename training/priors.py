@@ -40,6 +40,7 @@ from training.skeleton import (
     L_SHOULDER,
     L_WRIST,
     LEFT_HAND,
+    MIRROR,
     NUM_BODY_ANGLES,
     NUM_HAND_ANGLES,
     PARENTS,
@@ -54,6 +55,7 @@ from training.skeleton import (
     inverse,
     measure,
     median_proportions,
+    mirror_angles,
     mirror_points,
     standard_proportions,
 )
@@ -88,6 +90,18 @@ class NormalPose:
         """Consecutive frames; past the end the last one is repeated, as windows of short clips are."""
         rows = np.minimum(np.arange(start, start + num_frames), len(self.angles) - 1)
         return NormalPose(self.angles[rows], self.known[rows])
+
+    def mirrored(self) -> "NormalPose":
+        """The same movement in a mirror: what was done with one hand is done with the other."""
+        other = mirror_angles(self.apart())
+        flat = np.concatenate([other.body, other.right, other.left], axis=-1).astype(np.float32)
+        return NormalPose(flat, self.known[:, MIRROR])
+
+    def apart(self) -> Angles:
+        """The angles of body and hands."""
+        split = (NUM_BODY_ANGLES, NUM_BODY_ANGLES + NUM_HAND_ANGLES)
+        body, right, left = np.split(self.angles.astype(np.float64), split, axis=-1)
+        return Angles(body, left, right)
 
 
 def window_priors(keypoints: Reals, confidence: Reals, body: Proportions | None = None) -> dict[str, Target]:
@@ -135,9 +149,7 @@ def targets(pose: NormalPose, body: Proportions | None = None) -> dict[str, Targ
 
 def regenerate(pose: NormalPose, body: Proportions | None = None) -> Reals:
     """The pose on the standard body: [T, 61, 3] metres from between its shoulders."""
-    split = (NUM_BODY_ANGLES, NUM_BODY_ANGLES + NUM_HAND_ANGLES)
-    trunk, right, left = np.split(pose.angles.astype(np.float64), split, axis=-1)
-    points = forward(Angles(trunk, left, right), standard_proportions() if body is None else body)
+    points = forward(pose.apart(), standard_proportions() if body is None else body)
     return points - (points[:, L_SHOULDER, None] + points[:, R_SHOULDER, None]) / 2.0
 
 

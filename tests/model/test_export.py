@@ -13,8 +13,9 @@ from model.checkpoint import Checkpoint
 from model.errors import ExportError
 from model.export import export, export_checkpoint, main
 from model.metadata import KEY
+from model.pixels import normalise
 from model.runtime import OnnxEncoder
-from model.signrep import SignRep, normalise
+from model.signrep import SignRep
 from tests.model.micro import micro
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from model.config import EncoderConfig, base, small, tiny
 from model.hiera import DropPath, Hiera, max_pool, pooling_order
-from model.signrep import SignRep, normalise
+from model.pixels import normalise
+from model.signrep import SignRep
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from model.config import base
-from model.signrep import EncoderOutput, SignRep, normalise
+from model.pixels import normalise
+from model.signrep import EncoderOutput, SignRep
 from tests.golden import TOLERANCE, published_noise, published_weights, relative_error
 
 pytestmark = pytest.mark.real

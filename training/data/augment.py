@@ -1,21 +1,30 @@
-"""What changes in a window's looks and not in its sign: crop, colour of the light, blur, colour at all.
+"""What changes in a window's looks and not in its sign: crop, light, sharpness, colour at all.
 
 Targets stay as they are: keypoints and distances are 3D and relative to the body, angles are between bones, so neither
-knows where in the picture the signer stands. There is no mirroring, because that would exchange the hands.
+knows where in the picture the signer stands. Mirroring, which exchanges the hands, is the business of the sources.
+
+All is done on bytes. The same changes by a library on floating-point pictures took longer than a small network's step
+(docs/decisions/augmentation.md).
 """
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from kornia.augmentation import (
-    RandomGaussianBlur,
-    RandomGrayscale,
-    RandomPlanckianJitter,
-    RandomResizedCrop,
-    VideoSequential,
-)
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
+
+from model.encoder import Frames
+
+WAVELENGTHS_NM = np.array([611.0, 549.0, 464.0])
+"""Where red, green and blue of a screen are."""
+DAYLIGHT_K = 6500.0
+LIGHT_K = (3000.0, 15000.0)
+"""From a candle-like lamp to blue sky, as in Planckian jitter (Zini et al., ICLR 2023)."""
+LUMA = (77, 150, 29)
+"""Shares of red, green and blue in brightness, of 256 (Rec. 601)."""
 
 
 @dataclass(frozen=True)
@@ -27,54 +36,107 @@ class Augment:
     crop_aspect: tuple[float, float] = (0.85, 1.18)
     """Least and greatest width by height of the crop. Decision."""
     planckian: float = 0.5
-    """Probability of another colour of light, from a candle's to blue sky's. Decision."""
+    """Probability of another colour of light, from a lamp's to blue sky's. Decision."""
+    exposure: float = 0.0
+    """Probability of another brightness and contrast. Decision: the paper does not name it."""
     blur: float = 0.2
-    """Probability of Gaussian blur. Decision."""
+    """Probability of blur. Decision."""
     blur_sigma_px: tuple[float, float] = (0.1, 2.0)
     """Least and greatest width of the blur. Decision."""
     grayscale: float = 0.1
     """Probability of losing all colour. Decision."""
 
 
-class Augmenter(nn.Module):
-    """Changes every window in its own way and all its frames alike. Draws from torch's random numbers."""
+class Augmenter:
+    """Changes every window in its own way and all its frames alike."""
 
     def __init__(self, config: Augment, size_px: int) -> None:
-        super().__init__()
-        self.size_px = size_px
-        kernel = 2 * int(2 * config.blur_sigma_px[1]) + 1
-        self.changes = VideoSequential(
-            RandomResizedCrop((size_px, size_px), scale=config.crop_area, ratio=config.crop_aspect),
-            RandomPlanckianJitter(p=config.planckian),
-            RandomGaussianBlur((kernel, kernel), config.blur_sigma_px, p=config.blur),
-            RandomGrayscale(p=config.grayscale),
-            data_format="BTCHW",
-            same_on_frame=True,
-        )
+        self.config, self.size_px = config, size_px
 
-    @torch.no_grad()
-    def forward(self, frames: Tensor) -> Tensor:
-        """Change windows; the result is pixels again, so that normalisation is the one that serves.
+    def __call__(self, window: Frames, rng: np.random.Generator) -> Frames:
+        """Change a window; the result is pixels again, so that normalisation is the one that serves.
 
         Args:
-            frames: [B, 16, H, W, 3] uint8.
+            window: [T, H, W, 3] uint8.
+            rng: draws what changes.
 
         Returns:
-            [B, 16, size_px, size_px, 3] uint8.
+            [T, size_px, size_px, 3] uint8.
         """
-        scaled = frames.movedim(-1, 2).float() / 255.0
-        return to_pixels(self.changes(scaled))
+        config = self.config
+        top, left, height, width = draw_box(config, window.shape[1], window.shape[2], rng)
+        sigma_px = rng.uniform(*config.blur_sigma_px) if rng.random() < config.blur else 0.0
+        window = scale(window[:, top : top + height, left : left + width], self.size_px, sigma_px)
+        if rng.random() < config.grayscale:
+            window = without_colour(window)
+        return apply_curves(window, draw_curves(config, rng))
+
+
+def draw_box(config: Augment, rows: int, columns: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A part of the frame: top, left, height, width."""
+    area = rows * columns * rng.uniform(*config.crop_area)
+    aspect = math.exp(rng.uniform(*np.log(config.crop_aspect)))
+    height = min(rows, round(math.sqrt(area / aspect)))
+    width = min(columns, round(math.sqrt(area * aspect)))
+    return int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1)), height, width
+
+
+def draw_curves(config: Augment, rng: np.random.Generator) -> NDArray[np.float64]:
+    """[256, 3]: what becomes of every level of red, green and blue."""
+    curves = np.tile(np.arange(256.0)[:, None], (1, 3))
+    if rng.random() < config.planckian:
+        # Even in the inverse of the temperature, as the eye sees it.
+        curves *= light_gains(1.0 / rng.uniform(1.0 / LIGHT_K[1], 1.0 / LIGHT_K[0]))
+    if rng.random() < config.exposure:
+        contrast, gain = math.exp(rng.uniform(-0.4, 0.4)), math.exp(rng.uniform(-0.35, 0.25))
+        curves = 255.0 * gain * (curves / 255.0) ** contrast
+    return curves
+
+
+def light_gains(kelvin: float) -> NDArray[np.float64]:
+    """What light of a black body of this temperature does to red, green and blue beside daylight; green stays."""
+
+    def radiance(temperature: float) -> NDArray[np.float64]:
+        return 1.0 / np.expm1(1.4388e7 / (WAVELENGTHS_NM * temperature))
+
+    gains: NDArray[np.float64] = radiance(kelvin) / radiance(DAYLIGHT_K)
+    gains /= gains[1]
+    return gains
+
+
+def scale(window: Frames, size_px: int, sigma_px: float = 0.0) -> Frames:
+    """Scale a window, blurred on the way: [T, H, W, 3] uint8 -> [T, size_px, size_px, 3].
+
+    The blur is that of a smaller picture made large again, as low bit rates and cheap cameras give it.
+    """
+    pictures = torch.from_numpy(window)
+    if sigma_px > 0.5:
+        pictures = resize(pictures[None], round(size_px / (2 * sigma_px)))[0]
+    return resize(pictures[None], size_px)[0].numpy()
+
+
+def without_colour(window: Frames) -> Frames:
+    """All three channels as bright as the picture: [T, H, W, 3] uint8."""
+    brightness = (window.astype(np.uint16) * np.array(LUMA, np.uint16)).sum(axis=-1, dtype=np.uint32) >> 8
+    return np.repeat(brightness.astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def apply_curves(window: Frames, curves: NDArray[np.float64]) -> Frames:
+    """Give every level of every channel another: [T, H, W, 3] uint8 and [256, 3] levels."""
+    table = curves.round().clip(0, 255).astype(np.uint8)
+    if (table == np.arange(256)[:, None]).all():
+        return window
+    return np.stack([table[:, channel][window[..., channel]] for channel in range(3)], axis=-1)
 
 
 def resize(frames: Tensor, size_px: int) -> Tensor:
-    """Windows without change but to the encoder's size: [B, 16, H, W, 3] uint8 -> [B, 16, size_px, size_px, 3]."""
+    """Windows without change but to the encoder's size: [B, T, H, W, 3] uint8 -> [B, T, size_px, size_px, 3]."""
     if frames.shape[2:4] == (size_px, size_px):
         return frames
-    scaled = frames.flatten(0, 1).movedim(-1, 1).float() / 255.0
-    scaled = F.interpolate(scaled, (size_px, size_px), mode="bilinear", antialias=True, align_corners=False)
-    return to_pixels(scaled.reshape(*frames.shape[:2], *scaled.shape[1:]))
-
-
-def to_pixels(scaled: Tensor) -> Tensor:
-    """[B, 16, 3, H, W] in [0, 1] -> [B, 16, H, W, 3] uint8."""
-    return (scaled * 255.0).round().clamp(0, 255).to(torch.uint8).movedim(2, -1)
+    pictures = frames.flatten(0, 1).movedim(-1, 1)
+    # Torch has this on bytes for CPUs, where it is ten times as fast, and on floats for GPUs.
+    pictures = pictures if pictures.device.type == "cpu" else pictures.float()
+    scaled = F.interpolate(pictures, (size_px, size_px), mode="bilinear", antialias=True, align_corners=False)
+    if scaled.is_floating_point():
+        scaled = scaled.round().clamp(0, 255).to(torch.uint8)
+    return scaled.movedim(1, -1).contiguous().reshape(*frames.shape[:2], size_px, size_px, 3)

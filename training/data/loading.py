@@ -1,25 +1,33 @@
 """From a source to batches, in worker processes, from any step on."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from training.data.augment import Augmenter
 from training.data.samples import Batch, Sample, Source, check_sample, collate
 from training.errors import DataError, SampleError
+from training.prior_table import ACTIVITY, NUM_FRAMES
 
 REPLACEMENT = 1 << 40
 """Added to the number of a pair that can't be had: far behind what any run reaches."""
 TRIES = 20
+AUGMENT = 0xA06
+"""Keeps the random numbers of changes apart from those of sources."""
 
 Pair = tuple[tuple[Sample, Sample], tuple[str, ...]]
 """Two windows, and why others before them were left out."""
 
 
 class Pairs(Dataset[Pair]):
-    """A source as a map-style dataset; what is broken is replaced and reported."""
+    """A source as a map-style dataset; what is broken is replaced and reported, and looks are changed."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(
+        self, source: Source, augmenter: Augmenter | None = None, seed: int = 0, num_frames: int = NUM_FRAMES
+    ) -> None:
+        self.source, self.augmenter, self.seed, self.num_frames = source, augmenter, seed, num_frames
 
     def __getitem__(self, number: int) -> Pair:
         """The pair of a number, or of the first replacement that can be had.
@@ -31,10 +39,31 @@ class Pairs(Dataset[Pair]):
         for attempt in range(TRIES):
             try:
                 first, second = self.source.pair(number + attempt * REPLACEMENT)
-                return (check_sample(first), check_sample(second)), tuple(skipped)
+                return (self._changed(first, 2 * number), self._changed(second, 2 * number + 1)), tuple(skipped)
             except SampleError as error:
                 skipped.append(str(error))
         raise DataError(f"{TRIES} pairs of windows in a row can't be used, the last because {skipped[-1]}")
+
+    def _changed(self, sample: Sample, number: int) -> Sample:
+        sample = middle(check_sample(sample), self.num_frames)
+        if self.augmenter is None:
+            return sample
+        rng = np.random.default_rng((self.seed, AUGMENT, number))
+        return replace(sample, frames=self.augmenter(sample.frames, rng))
+
+
+def middle(sample: Sample, num_frames: int) -> Sample:
+    """The frames in the middle of a window, for encoders that see fewer at once; of other frames nothing is known.
+
+    Targets keep the form of a whole window, since the sign decoder predicts one.
+    """
+    if num_frames == NUM_FRAMES:
+        return sample
+    first = (NUM_FRAMES - num_frames) // 2
+    shown = np.zeros((NUM_FRAMES, 1), np.bool_)
+    shown[first : first + num_frames] = True
+    masks = {name: mask if name == ACTIVITY else mask & shown for name, mask in sample.masks.items()}
+    return replace(sample, frames=sample.frames[first : first + num_frames], masks=masks)
 
 
 class PairNumbers(Sampler[list[int]]):
@@ -61,6 +90,9 @@ def load_batches(
     source: Source,
     batch_size: int,
     *,
+    augmenter: Augmenter | None = None,
+    seed: int = 0,
+    num_frames: int = NUM_FRAMES,
     first_batch: int = 0,
     rank: int = 0,
     num_ranks: int = 1,
@@ -72,6 +104,9 @@ def load_batches(
     Args:
         source: of pairs.
         batch_size: windows in a batch of this process, twice its pairs.
+        augmenter: changes every window; None leaves them.
+        seed: of the changes; every pair has its own, whichever process makes it.
+        num_frames: of every window, those in its middle are shown, and their targets known.
         first_batch: how many batches were taken before, when a run goes on.
         rank: number of this process.
         num_ranks: processes that share the data.
@@ -83,7 +118,7 @@ def load_batches(
         SampleError: sources that do not go together in one batch.
     """
     loader = DataLoader(
-        Pairs(source),
+        Pairs(source, augmenter, seed, num_frames),
         batch_sampler=PairNumbers(batch_size // 2, first_batch, rank, num_ranks),
         num_workers=workers,
         collate_fn=collate_pairs,

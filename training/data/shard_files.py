@@ -16,6 +16,8 @@ import io
 import json
 import os
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -217,19 +219,30 @@ def read_sample(shard: Path, place: Place, start: int, num_frames: int) -> tuple
     Raises:
         ShardError: the shard ends before the sample, or what lies there is damaged.
     """
+    pose = read_pose(shard, place)
     with shard.open("rb") as file:
-        video, arrays = (
-            _stretch(file, at, size, shard, place.facts.key)
-            for at, size in ((place.video_at, place.video_bytes), (place.pose_at, place.pose_bytes))
-        )
+        video = _stretch(file, place.video_at, place.video_bytes, shard, place.facts.key)
     try:
         frames = decode_frames(video, start, min(num_frames, place.facts.num_frames - start))
-        with np.load(io.BytesIO(arrays)) as stored:
-            pose = NormalPose(stored["angles"], stored["known"])
-    except (av.FFmpegError, ValueError, KeyError, OSError, EOFError, tarfile.TarError) as error:
+    except (av.FFmpegError, ValueError, OSError, EOFError) as error:
         raise ShardError(f"sample {place.facts.key} of {shard} is damaged: {error}") from error
     rows = np.minimum(np.arange(num_frames), len(frames) - 1)
     return frames[rows], pose
+
+
+def read_pose(shard: Path, place: Place) -> NormalPose:
+    """The poses of a sample.
+
+    Raises:
+        ShardError: the shard ends before the sample, or what lies there is damaged.
+    """
+    with shard.open("rb") as file:
+        arrays = _stretch(file, place.pose_at, place.pose_bytes, shard, place.facts.key)
+    try:
+        with np.load(io.BytesIO(arrays)) as stored:
+            return NormalPose(stored["angles"], stored["known"])
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ShardError(f"the poses of sample {place.facts.key} of {shard} are damaged: {error}") from error
 
 
 def _stretch(file: Any, at: int, size: int, shard: Path, key: str) -> bytes:  # noqa: ANN401 a binary file

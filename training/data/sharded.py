@@ -1,11 +1,13 @@
 """Windows out of shards: a `Source` for pretraining."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
+from model.encoder import Frames
 from training.data.samples import Sample
-from training.data.shard_files import Place, check_shard, find_shards, read_form, read_sample
+from training.data.shard_files import Place, check_shard, find_shards, read_form, read_pose, read_sample
 from training.errors import SampleError, ShardError
 from training.prior_table import NUM_FRAMES
 from training.priors import NormalPose, read_body, targets
@@ -18,20 +20,30 @@ ORDER, PLACE = 11, 12
 class ShardSource:
     """Pairs of windows from shards: every sample once before any comes again, in another order each time."""
 
-    def __init__(self, folder: Path, *, seed: int = 0, body: Proportions | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        body: Proportions | None = None,
+        mirrored: float = 0.0,
+        cache: Path | None = None,
+    ) -> None:
         """Read the indexes.
 
         Args:
             folder: of finished shards; more may be added between runs.
             seed: of the order.
             body: the standard body, where several sources must share one; None for the shards' own.
+            cache: folder in which decoded clips are kept from their first use on, 3 bytes a pixel; None: decoded anew.
+            mirrored: share of the pairs that are seen as in a mirror, their targets with them.
 
         Raises:
             ShardError: there is no usable shard; shards cut short are listed in `broken` and their samples left out.
         """
         self.form = read_form(folder)
         self.body = read_body(folder / "body.json") if body is None else body
-        self.seed = seed
+        self.seed, self.mirrored, self.cache = seed, mirrored, cache
         self.broken: list[str] = []
         """What was wrong with shards that are left out."""
         self._places: list[tuple[Path, Place]] = []
@@ -59,14 +71,30 @@ class ShardSource:
         rng = np.random.default_rng((self.seed, PLACE, number))
         last = max(0, place.facts.num_frames - NUM_FRAMES)
         first, second = rng.integers(0, last + 1, 2)
-        return self._window(shard, place, int(first)), self._window(shard, place, int(second))
+        flipped = bool(rng.random() < self.mirrored)
+        return self._window(shard, place, int(first), flipped), self._window(shard, place, int(second), flipped)
 
-    def _window(self, shard: Path, place: Place, start: int) -> Sample:
+    def _window(self, shard: Path, place: Place, start: int, flipped: bool) -> Sample:
         try:
-            frames, pose = read_sample(shard, place, start, NUM_FRAMES)
+            frames, pose = self._read(shard, place, start)
         except ShardError as error:
             raise SampleError(str(error)) from error
-        return _sample(frames, pose.window(start), self.body, place.facts.video_id)
+        pose = pose.window(start)
+        if flipped:
+            frames, pose = np.ascontiguousarray(frames[:, :, ::-1]), pose.mirrored()
+        return _sample(frames, pose, self.body, place.facts.video_id)
+
+    def _read(self, shard: Path, place: Place, start: int) -> tuple[Frames, NormalPose]:
+        if self.cache is None:
+            return read_sample(shard, place, start, NUM_FRAMES)
+        kept = self.cache / f"{place.facts.key}.npy"
+        if not kept.exists():
+            frames, pose = read_sample(shard, place, 0, place.facts.num_frames)
+            _keep(kept, frames)
+        else:
+            frames, pose = np.load(kept, mmap_mode="r"), read_pose(shard, place)
+        rows = np.minimum(np.arange(start, start + NUM_FRAMES), len(frames) - 1)
+        return frames[rows], pose
 
     def _turn(self, number: int) -> int:
         """The number-th of endless rounds through all samples."""
@@ -75,6 +103,15 @@ class ShardSource:
             rng = np.random.default_rng((self.seed, ORDER, round_number))
             self._round = (round_number, rng.permutation(self.num_samples))
         return int(self._round[1][place])
+
+
+def _keep(path: Path, frames: Frames) -> None:
+    """Write an array that is whole or not there, whoever else writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with part.open("wb") as file:
+        np.save(file, frames)
+    part.replace(path)
 
 
 def _sample(frames: np.ndarray, pose: NormalPose, body: Proportions, video: str) -> Sample:

@@ -35,7 +35,7 @@ class UntrainedEncoder:
         """See `Encoder.encode`."""
         import torch
 
-        from model.signrep import normalise
+        from model.pixels import normalise
 
         with torch.inference_mode():
             units = None if visible is None else torch.from_numpy(visible)

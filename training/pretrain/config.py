@@ -5,6 +5,7 @@ A run is a preset with a few fields set: `override(debug(), ["steps=50", "losses
 
 import dataclasses
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,11 @@ class Data:
     (the paper's way); or a source of held-out windows, scored by their prior loss; empty: none."""
     validation_pairs: int = 64
     """Pairs of windows that are held out."""
+    mirrored: float = 0.0
+    """Share of the pairs from shards that are mirrored, their targets with them. Decision: the paper does not."""
+    cache: str = ""
+    """Folder in which decoded clips of shards are kept, 200 kB a frame of 256 pixels; empty: they are decoded for every
+    window. For sets that fit on the disk, where the processor is what is scarce."""
     frame_px: int = 256
     """Height and width of the upper-torso crop that sources give."""
     workers: int = 2
@@ -49,6 +55,9 @@ class Losses:
 
     priors: tuple[str, ...] = tuple(PRIOR)
     """The priors that count; the others are predicted and shown all the same."""
+    weights: tuple[float, ...] = ()
+    """Weights of the priors in the order of `training.prior_table`; empty: the table's. Those of the table leave nine
+    tenths of the loss to angles, whose variance is ten times that of positions in metres."""
     prior_beta: float = 1.0
     """Error at which the priors' smooth L1 turns from a square to a line. Decision."""
     activity: float = ACTIVITY_WEIGHT
@@ -65,6 +74,8 @@ class Losses:
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.priors) - set(PRIOR)):
             raise ConfigError(f"unknown priors {', '.join(unknown)}; known are {', '.join(PRIOR)}")
+        if self.weights and len(self.weights) != len(PRIOR):
+            raise ConfigError(f"{len(self.weights)} weights; there are {len(PRIOR)} priors: {', '.join(PRIOR)}")
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,9 @@ class PretrainConfig:
     optimiser: Optimiser = field(default_factory=Optimiser)
     augmented: bool = True
     """False: windows are only resized."""
+    centred_on: int = 0
+    """Pairs of windows over which targets are averaged for the heads to begin with; 0: they begin with zero. Without it
+    a small network spends its first steps on the mean pose, with the same embedding for all. Decision: 0."""
     start_from: str = ""
     """Checkpoint to start from: Hiera trained as MAE on Kinetics (the paper), or any SignRep; empty: random weights."""
     seed: int = 0
@@ -140,7 +154,11 @@ class PretrainConfig:
     accumulate: int = 1
     """Batches per step; the variance, covariance and adversarial terms look at one batch at a time."""
     mask: float = 0.8
-    """Share of mask units that the encoder does not see."""
+    """Share of mask units, of those that could be seen, that the encoder does not see."""
+    moving: float = 1.0
+    """Share of mask units that could be seen: those in which most moves, which are the hands. 1: all. Decision."""
+    hide: Literal["units", "moments"] = "units"
+    """What is hidden together: single mask units, or as far as it goes all units of a moment. Decision: units."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 computes in bfloat16 under autocast; auto does so on GPUs that have it."""
     compile: bool = False
@@ -163,6 +181,8 @@ class PretrainConfig:
         rules: dict[str, tuple[bool, str]] = {
             "batch_size": (self.batch_size >= 4 and self.batch_size % 2 == 0, "even and at least 4: two pairs"),
             "mask": (0 <= self.mask < 1, "at least 0 and below 1"),
+            "moving": (0 < self.moving <= 1, "above 0 up to 1"),
+            "data.mirrored": (0 <= self.data.mirrored <= 1, "from 0 to 1"),
             "steps": (self.steps >= 1, "at least 1"),
             "minutes": (self.minutes > 0, "more than 0"),
             "accumulate": (self.accumulate >= 1, "at least 1"),
@@ -172,7 +192,7 @@ class PretrainConfig:
         }
         for name, (holds, allowed) in rules.items():
             if not holds:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {allowed}")
+                raise ConfigError(f"{name} is {operator.attrgetter(name)(self)}; it must be {allowed}")
         if not 1 <= self.adversary.style_stage <= len(self.encoder.stages):
             raise ConfigError(
                 f"adversary.style_stage is {self.adversary.style_stage}; the encoder has {len(self.encoder.stages)}"
@@ -181,7 +201,12 @@ class PretrainConfig:
     @property
     def num_visible(self) -> int:
         """Mask units that the encoder sees of a window: 78 of 392 in the paper."""
-        return max(1, round(self.encoder.num_units * (1 - self.mask)))
+        return max(1, round(self.num_candidates * (1 - self.mask)))
+
+    @property
+    def num_candidates(self) -> int:
+        """Mask units of a window that the encoder could see."""
+        return max(1, round(self.encoder.num_units * self.moving))
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain data."""
@@ -193,7 +218,17 @@ Group = PretrainConfig | EncoderConfig | Data | Augment | Losses | Adversary | O
 G = TypeVar("G", bound=Group)
 
 NOT_OF_THE_RESULT = frozenset(
-    {"output", "minutes", "compile", "device", "data.workers", "log_every", "save_every", "validate_every"}
+    {
+        "output",
+        "minutes",
+        "compile",
+        "device",
+        "data.workers",
+        "data.cache",
+        "log_every",
+        "save_every",
+        "validate_every",
+    }
 )
 """Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
 
@@ -208,6 +243,7 @@ def small() -> PretrainConfig:
     return PretrainConfig(
         preset="small",
         output=Path("runs/small"),
+        centred_on=64,
         encoder=ENCODERS["small"](),
         adversary=Adversary(hidden=384, learning_rate=2e-4, warmup_steps=500),
         optimiser=Optimiser(learning_rate=5e-4, weight_decay=0.05, warmup_steps=500),

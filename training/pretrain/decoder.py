@@ -3,6 +3,8 @@
 Sizes and names are those of the published checkpoint.
 """
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from training.prior_table import NUM_FRAMES, PRIORS
@@ -35,6 +37,10 @@ class SignDecoder(nn.Module):
             nn.ConvTranspose1d(HIDDEN, FRAME_DIM, kernel_size=NUM_FRAMES),
         )
         self.dict_component_projections = nn.ModuleDict({prior.name: PriorHead(prior.dim) for prior in PRIORS})
+
+    def head(self, prior: str) -> nn.Linear:
+        """The layer that predicts a prior."""
+        return cast("nn.Linear", cast("PriorHead", self.dict_component_projections[prior]).layers[0])
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """[B, D] -> by name [B, 16, dim], in units of psi times the target."""

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
-from model.signrep import normalise
 from training.data.augment import Augmenter, resize
 from training.data.loading import load_batches
 from training.data.samples import Batch, Source
@@ -24,6 +24,10 @@ from training.pretrain.objective import compute_losses, weighted_priors
 from training.pretrain.optimiser import scheduled_rate, set_rate
 from training.pretrain.state import LAST, Run
 from training.pretrain.validation import Validate
+from training.pretrain.visible import choose_visible
+from training.prior_table import PRIORS
+
+CENTRE_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -116,11 +120,15 @@ def pretrain(
         DataError: nothing usable comes from the source.
     """
     config = run.config
+    centre_heads(run, source)
     network = prepare(run, world)
     augmenter = Augmenter(config.augment, config.encoder.image_size) if config.augmented else None
     batches = load_batches(
         source,
         config.batch_size,
+        augmenter=augmenter,
+        seed=config.seed,
+        num_frames=config.encoder.num_frames,
         first_batch=run.step * config.accumulate,
         rank=world.rank,
         num_ranks=world.size,
@@ -139,8 +147,7 @@ def pretrain(
             for reason in batch.skipped:
                 watcher.skipped(reason)
             batch = batch.to(world.device)
-            size_px = config.encoder.image_size
-            windows = augmenter(batch.frames) if augmenter else resize(batch.frames, size_px)
+            windows = resize(batch.frames, config.encoder.image_size)
             with synchronised(network, last=part == config.accumulate - 1):
                 terms = add_gradients(run, network, windows, batch, part, world)
             sums = {name: sums.get(name, 0.0) + term / config.accumulate for name, term in terms.items()}
@@ -165,6 +172,20 @@ def pretrain(
     if world.leads:
         run.save_last()
     return run
+
+
+@torch.no_grad()
+def centre_heads(run: Run, source: Source) -> None:
+    """Where a new run asks for it, let every prior head begin with the mean of its targets over the first pairs."""
+    if run.step or run.config.start_from or not run.config.centred_on:
+        return
+    batches = load_batches(source, CENTRE_BATCH)
+    known = [next(batches) for _ in range(max(1, 2 * run.config.centred_on // CENTRE_BATCH))]
+    for prior in PRIORS:
+        targets = torch.cat([batch.targets[prior.name] for batch in known]).flatten(0, 1)
+        masks = torch.cat([batch.masks[prior.name] for batch in known]).flatten(0, 1)
+        mean = targets.masked_fill(~masks, 0.0).sum(dim=0) / masks.sum(dim=0).clamp(min=1)
+        run.network.cls_head.head(prior.name).bias.copy_(prior.psi * mean)
 
 
 def prepare(run: Run, world: World) -> nn.Module:
@@ -198,10 +219,11 @@ def add_gradients(
     config = run.config
     generator = torch.Generator().manual_seed(step_seed(config.seed, run.step * config.accumulate + part))
     num_windows = world.size * len(windows)
-    visible = world.own_rows(draw_visible(config.encoder.num_units, config.num_visible, num_windows, generator))
+    order = world.own_rows(torch.rand(num_windows, config.encoder.num_units, generator=generator))
     other = draw_others(num_windows, generator).to(world.device)
-    with autocast(config, world.device):
-        prediction = network(normalise(windows), visible.to(world.device) if config.mask else None)
+    visible = choose_visible(config, windows, order)
+    with autocast(config, world.device), attention(world.device):
+        prediction = network(windows.movedim(-1, 1), None if visible is None else visible.to(world.device))
     prediction = gather_prediction(prediction, world)
     known = replace(batch, targets=world.gather_all(batch.targets), masks=world.gather_all(batch.masks))
 
@@ -221,12 +243,6 @@ def gather_prediction(prediction: Prediction, world: World) -> Prediction:
         world.gather_all({name: values.float() for name, values in prediction.priors.items()}),
         world.gather(prediction.style),
     )
-
-
-def draw_visible(num_units: int, num_visible: int, num_windows: int, generator: torch.Generator) -> Tensor:
-    """Which mask units the encoder sees: for every window a random choice, [num_windows, num_visible] int64."""
-    order = torch.rand(num_windows, num_units, generator=generator).argsort(dim=1)
-    return order[:, :num_visible]
 
 
 def set_rates(run: Run, share_of_time: float) -> float:
@@ -256,6 +272,11 @@ def autocast(config: PretrainConfig, device: torch.device) -> torch.autocast:
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     wanted = config.precision == "bf16" or (config.precision == "auto" and native)
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+
+
+def attention(device: torch.device) -> AbstractContextManager[None]:
+    """On a CPU plain products: torch's fused attention takes twice as long for the short rows within mask units."""
+    return nullcontext() if device.type == "cuda" else sdpa_kernel(SDPBackend.MATH)
 
 
 def guard(run: Run, sums: dict[str, Tensor]) -> None:

@@ -53,7 +53,11 @@ def prior_terms(prediction: Prediction, batch: Batch, config: Losses) -> dict[st
 
 def term_weights(config: Losses) -> dict[str, float]:
     """The weight of every term in the total."""
-    priors = {f"prior/{prior.name}": prior.weight * (prior.name in config.priors) for prior in PRIORS}
+    weights = config.weights or tuple(prior.weight for prior in PRIORS)
+    priors = {
+        f"prior/{prior.name}": weight * (prior.name in config.priors)
+        for prior, weight in zip(PRIORS, weights, strict=True)
+    }
     return priors | {
         "activity": config.activity,
         "variance": config.variance,

@@ -76,24 +76,25 @@ def open_source(spec: Spec, config: Data, seed: int) -> Source:
         signer = SyntheticSource(Mannequins(), seed=seed, size_px=config.frame_px, body=body)
         return ArraySource([signer.clip(number * CLIPS_PER_SIGNER) for number in range(int(spec.where))], seed)
     if spec.kind == "shards" and spec.where:
-        return open_shards(Path(spec.where), config.frame_px, seed, body)
+        return open_shards(Path(spec.where), config, seed, body)
     if spec.kind == "synthetic":
         bodies = People(BodyLibrary(Path(spec.where))) if spec.where else Mannequins()
         return SyntheticSource(bodies, seed=seed, size_px=config.frame_px, body=body)
     raise ConfigError(f"source {spec.kind}:{spec.where} is unknown; allowed are {KINDS}")
 
 
-def open_shards(folder: Path, frame_px: int, seed: int, body: Proportions | None) -> Source:
+def open_shards(folder: Path, config: Data, seed: int, body: Proportions | None) -> Source:
     """Real clips; broken shards are left out, and told.
 
     Raises:
         ConfigError: the shards have frames of another size.
         ShardError: there is no usable shard in the folder.
     """
-    source = ShardSource(folder, seed=seed, body=body)
-    if source.form.size_px != frame_px:
+    cache = Path(config.cache) / folder.name if config.cache else None
+    source = ShardSource(folder, seed=seed, body=body, mirrored=config.mirrored, cache=cache)
+    if source.form.size_px != config.frame_px:
         raise ConfigError(
-            f"the shards in {folder} have frames of {source.form.size_px} pixels, data.frame_px is {frame_px};"
+            f"the shards in {folder} have frames of {source.form.size_px} pixels, data.frame_px is {config.frame_px};"
             f" --set data.frame_px={source.form.size_px}"
         )
     for reason in source.broken:

@@ -54,6 +54,7 @@ class Run:
             "encoder": self.config.encoder.to_json(),
             "fps": FPS,
             "stride_frames": STRIDE_FRAMES,
+            "kept_share": self.config.moving,
             "provenance": (
                 f"pretrained by training.pretrain: preset {self.config.preset}, {self.step} of {self.config.steps}"
                 f" steps, data {sources}, seed {self.config.seed}, start {self.config.start_from or 'random weights'},"

@@ -1,23 +1,26 @@
 """Scores of a network on held-out data, by which the best checkpoint is chosen."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from model.encoder import EncoderInfo, Encoding, Frames, Ints
-from model.signrep import SignRep, normalise
+from model.pixels import normalise
+from model.signrep import SignRep
 from training.data.augment import resize
 from training.data.loading import load_batches
 from training.data.samples import Source
 from training.errors import ConfigError
 from training.evaluate.protocol import VectorRanker, evaluate, labelled_clips, video_vectors
-from training.pretrain.config import Losses, PretrainConfig
+from training.pretrain.config import PretrainConfig
 from training.pretrain.network import PretrainNetwork
 from training.pretrain.objective import prior_terms, weighted_priors
 from training.pretrain.sources import open_source, parse
 from training.pretrain.state import FPS, STRIDE_FRAMES
+from training.pretrain.visible import choose_visible
 
 Validate = Callable[[PretrainNetwork], float]
 """A score of the network, in evaluation mode, on held-out data; higher is better."""
@@ -40,41 +43,45 @@ def open_validation(config: PretrainConfig) -> Validate | None:
         gallery, colon, queries = text.removeprefix(RETRIEVAL).partition(":")
         if not (gallery and colon and queries):
             raise ConfigError(f"data.validation is {text!r}; for two folders write retrieval:GALLERY:QUERIES")
-        return retrieval(Path(gallery), Path(queries))
+        return retrieval(Path(gallery), Path(queries), config.moving)
     source = open_source(parse(text), config.data, config.seed + 1)
-    return held_out(source, config.data.validation_pairs, config.losses)
+    return held_out(source, config.data.validation_pairs, config)
 
 
-def held_out(source: Source, num_pairs: int, config: Losses) -> Validate:
-    """Validation by how well pose is predicted, all mask units visible: minus the weighted prior loss.
+def held_out(source: Source, num_pairs: int, config: PretrainConfig) -> Validate:
+    """Validation by how well pose is predicted, nothing hidden that could be seen: minus the weighted prior loss.
 
     Args:
         source: of windows that are not trained on.
         num_pairs: about so many pairs are used, the same each time.
-        config: weights of the priors.
+        config: weights of the priors, and which mask units could be seen.
     """
 
     @torch.no_grad()
     def validate(network: PretrainNetwork) -> float:
         device = next(network.parameters()).device
-        batches = load_batches(source, BATCH)
+        batches = load_batches(source, BATCH, num_frames=config.encoder.num_frames)
+        encoder, open_eyed = network.encoder.config, replace(config, mask=0.0)
         losses = []
         for _ in range(max(1, 2 * num_pairs // BATCH)):
             batch = next(batches).to(device)
-            windows = normalise(resize(batch.frames, network.encoder.config.image_size))
-            terms = prior_terms(network(windows), batch, config)
-            losses.append(weighted_priors({name: float(term) for name, term in terms.items()}, config))
+            windows = resize(batch.frames, encoder.image_size)
+            visible = choose_visible(open_eyed, windows, torch.zeros(len(windows), encoder.num_units))
+            seen = None if visible is None else visible.to(device)
+            terms = prior_terms(network(normalise(windows), seen), batch, config.losses)
+            losses.append(weighted_priors({name: float(term) for name, term in terms.items()}, config.losses))
         return -sum(losses) / len(losses)
 
     return validate
 
 
-def retrieval(gallery: Path, queries: Path) -> Validate:
+def retrieval(gallery: Path, queries: Path, kept_share: float = 1.0) -> Validate:
     """Validation by looking clips up, as the paper chooses its checkpoint: the DCG of `training.evaluate`.
 
     Args:
         gallery: folder of videos named by their gloss.
         queries: folder of others, named likewise.
+        kept_share: of the mask units, those that move most, that are looked at.
 
     Raises:
         EvaluationError: there is no video in one of them.
@@ -82,7 +89,7 @@ def retrieval(gallery: Path, queries: Path) -> Validate:
     known, asked = labelled_clips(gallery, None), labelled_clips(queries, None)
 
     def validate(network: PretrainNetwork) -> float:
-        to_vector = video_vectors(NetworkEncoder(network.encoder))
+        to_vector = video_vectors(NetworkEncoder(network.encoder, kept_share))
         ranker = VectorRanker(to_vector, "training", known, _tell_nobody, mirrored=False)
         return evaluate(ranker, known, asked, _tell_nobody).metrics.dcg
 
@@ -92,7 +99,7 @@ def retrieval(gallery: Path, queries: Path) -> Validate:
 class NetworkEncoder:
     """A network as an `Encoder`, without a file between."""
 
-    def __init__(self, network: SignRep) -> None:
+    def __init__(self, network: SignRep, kept_share: float = 1.0) -> None:
         self._network = network
         self.info = EncoderInfo(
             encoder_id="training",
@@ -103,6 +110,7 @@ class NetworkEncoder:
             licence="",
             trained=True,
             precision="fp32",
+            kept_share=kept_share,
         )
 
     @torch.no_grad()

@@ -1,6 +1,7 @@
-"""The synthetic signer's commands: bodies, render, preview, stream, bench, demo, distinct, fidelity, detect."""
+"""The synthetic signer's commands: bodies, render, preview, stream, shards, bench, demo, distinct, fidelity, detect."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from training.synth.files import write_whole
 from training.synth.lexicon import make_signs
 from training.synth.measure_commands import measures
 from training.synth.preview import motion_sheet, people_sheet, picture_bytes
+from training.synth.shards import ShardPlan, find_motions, render_shards
 from training.synth.stream import stream_windows
 from training.synth.write import RenderPlan, render_dictionary
 
@@ -169,6 +171,37 @@ def stream(
         glosses.add(window.gloss)
     rate = round(count / (time.perf_counter() - start), 2)
     _say({"windows": count, "windows_per_s": rate, "signers": len(signers), "signs": len(glosses)}, json_)
+
+
+@cli.command("shards")
+def shards_command(
+    out: Path,
+    clips: Annotated[int, typer.Option(min=1, help="Clips in all; more continue a folder.")] = 1000,
+    motions: Annotated[
+        list[Path] | None, typer.Option(help="Landmarks to re-enact: files, or folders with sub-folders.")
+    ] = None,
+    reenacted: Annotated[float, typer.Option(min=0, max=1, help="Share of clips that re-enact, given motions.")] = 0.5,
+    seed: Seed = 0,
+    size_px: Annotated[int, typer.Option(min=64, max=1024)] = 256,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    assets: Assets = DEFAULT_FOLDER,
+    mannequins: Figures = False,
+) -> None:
+    """Draw clips into shards for pretraining; run again to resume. Exits with 1 when none could be drawn."""
+    plan = ShardPlan(
+        num_clips=clips,
+        seed=seed,
+        size_px=size_px,
+        motions=tuple(find_motions(motions or ())),
+        reenacted=reenacted,
+        assets=None if mannequins else assets,
+    )
+    # A process per core: Mesa's own threads would only get in each other's way.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
+    report = render_shards(plan, out, workers=workers)
+    print("\n".join(report.lines()))
+    if report.num_done + report.num_there == 0:
+        raise typer.Exit(1)
 
 
 @cli.command()

@@ -1,6 +1,6 @@
 """Where the camera stands and what it sees; the same numbers project the keypoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -119,6 +119,23 @@ def frame_signer(
     level = np.sqrt(max(distance**2 - height_m**2, 0.25 * distance**2))
     eye = target + level * np.array([np.sin(yaw), 0.0, np.cos(yaw)]) + np.array([0.0, height_m, 0.0])
     return Camera(_triple(eye), _triple(target), lens_deg, roll_deg)
+
+
+def step_closer(camera: Camera, rig: Rig, zoom: float) -> Camera:
+    """The same camera with a longer lens, turned so that the crown stays as far below the picture's upper edge.
+
+    Args:
+        camera: that shows the signer upright.
+        rig: whose crown stays in the picture.
+        zoom: 1 or more; what is near the lower and the side edges is lost.
+    """
+    distance = float(np.linalg.norm(np.subtract(camera.target, camera.eye)))
+    half = distance * np.tan(np.radians(camera.lens_deg) / 2)
+    crown = float(rig.tails[rig.bone("head")][1])
+    share = (crown - camera.target[1]) / half
+    target = np.array([camera.target[0], crown - share * half / zoom, camera.target[2]])
+    lens_deg = float(2 * np.degrees(np.arctan(half / zoom / distance)))
+    return replace(camera, target=_triple(target), lens_deg=lens_deg)
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:

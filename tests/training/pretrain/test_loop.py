@@ -13,10 +13,11 @@ from tests.training.pretrain.runs import ALONE, Poisoned, Recorder, clips, run_c
 from training.data.samples import Sample
 from training.errors import DivergedError, ResumeError, SampleError
 from training.pretrain.config import PretrainConfig
-from training.pretrain.loop import draw_visible, pretrain, step_seed
+from training.pretrain.loop import pretrain, step_seed
 from training.pretrain.network import PretrainNetwork
 from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
 from training.pretrain.validation import held_out
+from training.pretrain.visible import choose_visible
 
 
 def train(config: PretrainConfig, **how: Any) -> tuple[Run, Recorder]:
@@ -185,18 +186,44 @@ def test_the_pose_is_learned(tmp_path: Path) -> None:
 
 def test_held_out_windows_score_by_their_prior_loss(tmp_path: Path) -> None:
     network = start_run(run_config(tmp_path), ALONE.device).network.eval()
-    validate = held_out(clips(), 4, run_config(tmp_path).losses)
+    validate = held_out(clips(), 4, run_config(tmp_path))
     assert validate(network) == validate(network) < 0
     torch.nn.init.normal_(network.cls_head.latent_proj[2].weight, std=10)  # type: ignore[arg-type]
-    assert validate(network) < 2 * held_out(clips(), 4, run_config(tmp_path).losses)(PretrainNetwork(micro()).eval())
+    assert validate(network) < 2 * held_out(clips(), 4, run_config(tmp_path))(PretrainNetwork(micro()).eval())
 
 
 def test_visible_units_are_a_fair_choice_without_repetition() -> None:
-    visible = draw_visible(40, 8, 500, torch.Generator().manual_seed(0))
-    assert visible.shape == (500, 8)
-    assert all(len(set(row.tolist())) == 8 for row in visible)
-    counts = visible.flatten().bincount(minlength=40)
-    assert 60 < counts.min() <= counts.max() < 150
+    config = replace(run_config(Path()), mask=0.75)
+    units = config.encoder.num_units
+    windows = torch.zeros(500, *config.encoder.window_size, 3, dtype=torch.uint8)
+    visible = choose_visible(config, windows, torch.rand(500, units, generator=torch.Generator().manual_seed(0)))
+    assert visible is not None
+    assert visible.shape == (500, units // 4)
+    assert all(len(set(row.tolist())) == units // 4 for row in visible)
+    counts = visible.flatten().bincount(minlength=units)
+    assert 90 < counts.min() <= counts.max() < 160
+
+
+def test_only_units_in_which_something_moves_are_visible_where_that_is_asked_for() -> None:
+    config = replace(run_config(Path()), mask=0.5, moving=0.25)
+    units_t, units_h, units_w = config.encoder.unit_grid
+    windows = torch.zeros(4, *config.encoder.window_size, 3, dtype=torch.uint8)
+    unit_px = config.encoder.image_size // units_w
+    windows[:, ::2, :unit_px, :unit_px] = 200
+    visible = choose_visible(config, windows, torch.rand(4, config.encoder.num_units))
+    assert visible is not None
+    moving = set(range(0, units_t * units_h * units_w, units_h * units_w))
+    assert all(set(row.tolist()) <= moving or moving <= set(row.tolist()) for row in visible)
+
+
+def test_moments_are_hidden_as_a_whole_where_that_is_asked_for() -> None:
+    config = replace(run_config(Path()), mask=0.5, hide="moments")
+    units_t = config.encoder.unit_grid[0]
+    windows = torch.zeros(6, *config.encoder.window_size, 3, dtype=torch.uint8)
+    visible = choose_visible(config, windows, torch.rand(6, config.encoder.num_units))
+    assert visible is not None
+    per_moment = config.encoder.num_units // units_t
+    assert all(len(set((row // per_moment).tolist())) == -(-units_t // 2) for row in visible)
 
 
 def test_seeds_differ_by_step_and_process() -> None:

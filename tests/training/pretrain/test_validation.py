@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from model.config import tiny
+from model.pixels import normalise
 from model.pooling import pool
-from model.signrep import normalise
 from tests.tiny_videos import write_clip, write_dictionary
 from tests.training.pretrain.runs import run_config
 from training.errors import ConfigError
