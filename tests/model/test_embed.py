@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -119,6 +120,14 @@ def test_only_the_moving_units_are_encoded_when_asked(encoder: OnnxEncoder, clip
     for visible in recorder.visible:
         assert visible is not None
         assert visible.shape[1] == 8
+
+
+def test_the_encoder_file_says_how_much_of_a_window_is_looked_at(encoder: OnnxEncoder, clip: Path) -> None:
+    recorder = Recorder(encoder)
+    recorder.info = replace(encoder.info, kept_share=0.5)
+    Embedder(recorder).embed(clip)
+    assert recorder.visible
+    assert all(visible is not None and visible.shape[1] == 16 for visible in recorder.visible)
 
 
 def mirrored_copy(source: Path, target: Path) -> Path:

@@ -34,6 +34,26 @@ def test_the_file_computes_what_the_network_computes(
     np.testing.assert_allclose(encoding.activity, output.activity_logits.sigmoid().numpy(), atol=1e-5)
 
 
+@torch.no_grad()
+def test_weights_kept_in_halves_make_half_the_file_and_nearly_the_same_vectors(
+    checkpoint: Checkpoint, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    wide = replace(micro(), embed_dim=32)
+    torch.manual_seed(0)
+    trained = replace(checkpoint, state=SignRep(wide).state_dict(), config=wide, kept_share=0.5)
+    whole, halves = (
+        export(trained, tmp_path / f"{kind}.onnx", precision=kind).path for kind in ("fp32", "fp16-stored")
+    )
+    # The graph itself takes as much in both.
+    assert whole.stat().st_size - halves.stat().st_size > 0.4 * 4 * sum(
+        parameter.numel() for parameter in SignRep(wide).parameters()
+    )
+    encoder = OnnxEncoder(halves)
+    assert (encoder.info.precision, encoder.info.kept_share) == ("fp16-stored", 0.5)
+    output = trained.network()(normalise(torch.from_numpy(pixels)))
+    np.testing.assert_allclose(encoder.encode(pixels).embedding, output.features.numpy(), atol=2e-2)
+
+
 def test_naming_all_units_is_exactly_the_same_as_naming_none(encoder: OnnxEncoder, pixels: np.ndarray) -> None:
     every = np.tile(np.arange(micro().num_units), (3, 1))
     assert np.array_equal(encoder.encode(pixels, every).embedding, encoder.encode(pixels).embedding)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.config import EncoderConfig, base, small, tiny
+from model.config import EncoderConfig, base, compact, small, tiny
 from model.hiera import DropPath, Hiera, max_pool, pooling_order
 from model.pixels import normalise
 from model.signrep import SignRep
@@ -23,7 +23,7 @@ def windows() -> torch.Tensor:
     )
 
 
-@pytest.mark.parametrize(("config", "millions"), [(base(), 51.48), (small(), 7.09), (tiny(), 0.89)])
+@pytest.mark.parametrize(("config", "millions"), [(base(), 51.48), (small(), 7.09), (compact(), 6.91), (tiny(), 0.89)])
 def test_the_presets_have_the_size_they_say(config: EncoderConfig, millions: float) -> None:
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in SignRep(config).parameters())
@@ -60,6 +60,62 @@ def test_max_pool_agrees_with_a_loop() -> None:
 def test_maps_have_the_geometry_of_their_stage(network: SignRep, windows: torch.Tensor) -> None:
     maps = network(normalise(windows), torch.arange(30).expand(2, -1)).maps
     assert [list(m.shape) for m in maps] == [[2, 30, 64, 24], [2, 30, 16, 48], [2, 30, 4, 96], [2, 30, 4, 192]]
+
+
+def stemmed() -> EncoderConfig:
+    """Eight units of 2 x 16 x 16 pixels, four tokens each."""
+    return EncoderConfig(
+        num_frames=4,
+        image_size=32,
+        patch_stride=(2, 8, 8),
+        stem=(4, 6),
+        embed_dim=8,
+        stages=(1, 1),
+        local_stages=(True, False),
+        mask_unit=(1, 2, 2),
+        q_pool=1,
+    )
+
+
+@torch.no_grad()
+def test_a_stem_sees_one_unit_at_a_time_and_only_those_that_are_visible() -> None:
+    torch.manual_seed(0)
+    network = SignRep(stemmed()).eval()
+    windows = torch.randint(0, 256, (2, 4, 32, 32, 3), dtype=torch.uint8)
+    visible = torch.tensor([[0, 5], [7, 2]])
+    seen = network(normalise(windows), visible)
+    shown = torch.zeros(2, 8, dtype=torch.bool).scatter(1, visible, True).reshape(2, 2, 2, 2)
+    pixels = shown.repeat_interleave(2, 1).repeat_interleave(16, 2).repeat_interleave(16, 3)[..., None]
+    changed = network(normalise(torch.where(pixels, windows, 255 - windows)), visible)
+    assert torch.allclose(seen.features, changed.features, atol=1e-6)
+    touched = network(normalise(torch.where(pixels, 255 - windows, windows)), visible)
+    assert not torch.allclose(seen.features, touched.features, atol=1e-3)
+
+
+@torch.no_grad()
+def test_naming_every_unit_of_a_stemmed_window_is_the_same_as_naming_none() -> None:
+    torch.manual_seed(0)
+    network = SignRep(stemmed()).eval()
+    windows = normalise(torch.randint(0, 256, (2, 4, 32, 32, 3), dtype=torch.uint8))
+    shuffled = torch.stack([torch.randperm(8), torch.randperm(8)])
+    assert torch.allclose(network(windows).features, network(windows, shuffled).features, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("config", [stemmed(), tiny()])
+def test_bytes_are_normalised_within(config: EncoderConfig) -> None:
+    torch.manual_seed(0)
+    network = SignRep(config).eval()
+    windows = torch.randint(0, 256, (1, *config.window_size, 3), dtype=torch.uint8)
+    visible = torch.tensor([[1, 3]])
+    for units in (None, visible):
+        ours = network(windows.movedim(-1, 1), units).features
+        assert torch.allclose(ours, network(normalise(windows), units).features, atol=1e-6)
+
+
+def test_a_stem_that_makes_patches_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="patches of 4 pixels"):
+        EncoderConfig(stem=(8,), patch_stride=(2, 8, 8), mask_unit=(1, 4, 4))
 
 
 @torch.no_grad()

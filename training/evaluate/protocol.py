@@ -245,10 +245,11 @@ class MirroredEncoder:
         return self._encoder.info
 
     def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
-        """See `Encoder.encode`; `visible` must be None: its units are not mirrored."""
+        """See `Encoder.encode`; mask units are those of the windows as filmed."""
         if visible is not None:
-            raise ValueError("mirrored windows are encoded whole; visible must be None")
-        return self._encoder.encode(np.ascontiguousarray(windows[:, :, :, ::-1]))
+            columns = self.info.config.unit_grid[2]
+            visible = visible + columns - 1 - 2 * (visible % columns)
+        return self._encoder.encode(np.ascontiguousarray(windows[:, :, :, ::-1]), visible)
 
 
 def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False) -> list[ListedClip]:

@@ -45,6 +45,13 @@ class RenderPlan:
     """Named in the plan, so that a folder is not continued with other bodies: people or mannequins."""
     pictures: str | None = None
     """Folder of backgrounds, used behind half of the clips."""
+    lexicon_seed: int | None = None
+    """Draws the signs, where several folders should hold the same ones by other signers; None: `seed`."""
+
+    @property
+    def signs(self) -> tuple[Sign, ...]:
+        """What is performed."""
+        return make_signs(self.num_signs, self.seed if self.lexicon_seed is None else self.lexicon_seed)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def render_dictionary(
     """
     pictures = None if plan.pictures is None else backgrounds.folder(Path(plan.pictures))
     _claim(folder, plan)
-    signs = make_signs(plan.num_signs, plan.seed)
+    signs = plan.signs
     renderer = Renderer(plan.width, plan.height)
     entries: list[Entry] = []
     for number in range(plan.num_signers):

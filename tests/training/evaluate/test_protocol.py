@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from model.config import tiny
+from model.encoder import Encoding
 from tests.clips import flat, moving_square, write_clip
 from tests.fakes import FakeEncoder
 from tests.posed import keypoints_of, landmarks_of, raised_arm, write_posed_clip
@@ -94,6 +95,20 @@ def test_an_encoder_in_a_mirror_sees_mirrored_frames() -> None:
     ours = MirroredEncoder(FakeEncoder()).encode(windows).embedding
     theirs = FakeEncoder().encode(np.ascontiguousarray(windows[:, :, :, ::-1])).embedding
     assert np.array_equal(ours, theirs)
+
+
+def test_mirrored_windows_are_looked_at_where_their_own_units_move() -> None:
+    class Looking(FakeEncoder):
+        def encode(self, windows: np.ndarray, visible: np.ndarray | None = None) -> Encoding:
+            assert visible is not None
+            self.seen = visible
+            return super().encode(windows)
+
+    looking = Looking()
+    _, rows, columns = looking.info.config.unit_grid
+    windows = np.zeros((1, *looking.info.config.window_size, 3), np.uint8)
+    MirroredEncoder(looking).encode(windows, np.array([[0, columns, rows * columns + 1]]))
+    assert looking.seen.tolist() == [[columns - 1, 2 * columns - 1, rows * columns + columns - 2]]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tests.fakes import FakeEncoder
+from training.ablate import ROWS, EveryWindowCounts, listed, main
+from training.pretrain.config import override, small
+
+
+def test_every_row_is_a_setting_of_the_run() -> None:
+    configs = [override(small(), row.settings) for row in ROWS]
+    assert [len(config.losses.priors) for config in configs] == [3, 9, 9, 9, 9]
+    assert [config.mask > 0 for config in configs] == [True, False, True, True, True]
+    assert [config.losses.variance for config in configs] == [0, 0, 0, 1, 1]
+    assert [config.losses.adversarial for config in configs] == [0, 0, 0, 0, 2]
+
+
+def test_an_average_counts_every_window() -> None:
+    encoder = FakeEncoder()
+    windows = np.zeros((2, *encoder.info.config.window_size, 3), np.uint8)
+    assert (EveryWindowCounts(encoder).encode(windows).activity == 1).all()
+
+
+@pytest.mark.slow
+def test_the_command_writes_the_table_and_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(main)
+    few = ["--steps", "2", "--signs", "3", "--signers", "1", "--set", "data.sources=generated:4"]
+    table = tmp_path / "table.md"
+    result = CliRunner().invoke(app, [str(tmp_path / "out"), *few, "--write", str(table), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert [row["name"] for row in rows] == [row.name for row in ROWS]
+    assert all(row["steps"] == 2 and 0 < row["weighted"]["dcg"] <= 100 for row in rows)
+    assert table.read_text().count("\n| ") == len(ROWS) + 1
+    assert len(list(listed(tmp_path / "out" / "clips" / "queries"))) == 3
+    again = CliRunner().invoke(app, [str(tmp_path / "out"), *few, "--json"])
+    assert json.loads(again.stdout) == rows
