@@ -15,14 +15,20 @@ export function hitCard(hit) {
 /** Say another rank and score on the tile of a hit; its video goes on. */
 export function updateCard(node, hit) {
   node.querySelector(".rank").replaceChildren(el("span", { class: "unseen" }, t("card.rank")), String(hit.rank));
-  const below = [scoreBar(hit.score), hit.mirrored && mirroredNote(), videosNote(hit.entries)];
+  node.querySelector(".mirrored")?.remove();
+  if (hit.mirrored) node.querySelector(".picture").append(mirroredNote());
+  const below = [scoreBar(hit.score), tongue(hit.sign), videosNote(hit.entries)];
   node.querySelector(".below").replaceChildren(...below.filter(Boolean));
 }
 
 /** The tile of a sign that is listed without a query; its video plays while one points at it. */
 export function signCard(sign) {
   const { entries } = sign;
-  return card({ sign, entry: entries[0], autoplay: false, below: videosNote(entries) });
+  return card({ sign, entry: entries[0], autoplay: false, below: [tongue(sign), videosNote(entries)] });
+}
+
+function tongue({ language }) {
+  return language && el("span", { class: "tongue" }, language);
 }
 
 function videosNote(entries) {
@@ -35,7 +41,7 @@ function card({ sign, entry, autoplay, below = null }) {
     "a",
     { class: "card", href: `/signs/${sign.id}`, "data-sign": sign.id },
     el("div", { class: "picture" }, video),
-    el("div", { class: "card-text" }, el("strong", { class: "gloss" }, sign.gloss), sign.language && el("span", { class: "tongue" }, sign.language), el("span", { class: "below" }, below)),
+    el("div", { class: "card-text" }, el("strong", { class: "gloss", title: sign.gloss }, sign.gloss), el("span", { class: "below" }, below)),
   );
   playWhilePointedAt(node, video);
   return node;

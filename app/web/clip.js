@@ -20,6 +20,7 @@ export function clipVideo({ url, poster = null, label, autoplay = true }) {
     video.playbackRate = speed;
     if (clip.start) video.currentTime = clip.start;
   });
+  video.addEventListener("playing", () => video.classList.add("moving"));
   video.addEventListener("error", () => video.classList.add("unplayable"));
   sight.observe(video);
   return video;

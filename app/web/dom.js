@@ -57,11 +57,13 @@ export function relabel(node, label, drawing = null) {
   node.replaceChildren(...(drawing ? [icon(drawing)] : []), el("span", {}, label));
 }
 
-/** Say something to screen readers. The same text twice is said twice. */
+const SAID_MS = 5000;
+
+/** Say something to screen readers, after what is being said. */
 export function announce(text) {
-  const announcer = document.getElementById("announcer");
-  announcer.textContent = "";
-  setTimeout(() => (announcer.textContent = text), 50);
+  const line = el("p", {}, text);
+  document.getElementById("announcer").append(line);
+  setTimeout(() => line.remove(), SAID_MS);
 }
 
 /** Move the focus to something that usually has none. */

@@ -8,6 +8,7 @@ import { t } from "./texts.js";
 export async function filterSelects(chosen, onChange) {
   const [facets, info] = await Promise.all([askOnce("/v1/facets"), askOnce("/v1/info")]);
   const numEntries = info.dictionary?.num_entries ?? 0;
+  document.body.toggleAttribute("data-one-language", facets.languages.length < 2);
   return [
     ["language", facets.languages],
     ["tag", facets.tags],

@@ -58,8 +58,8 @@ export class SignView {
   #choose(sign, entry) {
     this.side?.stop();
     this.side = null;
-    const take = state.current;
-    if (take?.whole && take.pictures !== false) {
+    const take = [state.current, ...state.takes].find((each) => each?.whole && each.pictures !== false);
+    if (take) {
       this.side = together(take, entry, sign.gloss);
       this.big.replaceChildren(this.side.node);
     } else {

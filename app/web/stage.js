@@ -175,7 +175,7 @@ export class Stage {
 function guide() {
   return svg(
     "svg",
-    { class: "guide", viewBox: "0 0 400 300", "aria-hidden": "true", preserveAspectRatio: "xMidYMid slice" },
+    { class: "guide", viewBox: "0 0 400 300", "aria-hidden": "true", preserveAspectRatio: "xMidYMid meet" },
     svg("ellipse", { cx: 200, cy: 88, rx: 40, ry: 50 }),
     svg("path", { d: "M176 132v16c0 10-8 15-22 20-34 12-52 26-58 62l-10 70M224 132v16c0 10 8 15 22 20 34 12 52 26 58 62l10 70" }),
     svg("rect", { class: "space", x: 62, y: 22, width: 276, height: 262, rx: 26 }),
