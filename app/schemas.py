@@ -211,7 +211,7 @@ class SearchAnswer(Schema):
     encoder_id: str = Field(examples=["c972dabcd041"])
     snapshot_id: str = Field(examples=["f1600263c7df"])
     vector: list[float] = Field(
-        description="What was looked up, of length 1; takes of one sign can be searched together by the mean of theirs.",
+        description="What was looked up, of length 1; the mean of several takes searches them together.",
         examples=[[0.0712, -0.0394]],
     )
     hits: list[HitAnswer]
