@@ -114,12 +114,15 @@ function reindexPanel(last) {
   const start = async (mode) => {
     if (buttons[0].getAttribute("aria-disabled") === "true") return;
     busy(true);
+    const started = asAdmin(`/v1/reindex?mode=${mode}`, { method: "POST" }).catch((error) => {
+      if (error.kind !== "job-running") throw error;
+      return asAdmin(`/v1/jobs/${error.document.job_id}`);
+    });
     try {
-      await follow(await asAdmin(`/v1/reindex?mode=${mode}`, { method: "POST" }));
+      await follow(await started);
     } catch (error) {
       busy(false);
-      if (error.kind === "job-running") await follow(await asAdmin(`/v1/jobs/${error.document.job_id}`));
-      else place.replaceChildren(problemNote(error));
+      place.replaceChildren(problemNote(error));
     }
   };
 
@@ -128,8 +131,9 @@ function reindexPanel(last) {
     const live = liveJob(job.id);
     place.replaceChildren(live.node);
     announce(t("admin.reindex"));
-    const ended = await watched(job, live);
+    const ended = await watched(job, live).catch((error) => place.replaceChildren(problemNote(error)));
     busy(false);
+    if (!ended) return;
     const message = endOf(ended);
     if (ended.state === "done") await refresh(message);
     else {
@@ -161,7 +165,7 @@ async function watched(job, live) {
 function liveJob(id) {
   const bar = el("progress", { "aria-label": t("admin.reindex") });
   const line = el("p", { class: "job-line" });
-  const stop = button(t("admin.cancel"), () => asAdmin(`/v1/jobs/${id}`, { method: "DELETE" }), { drawing: "stop" });
+  const stop = button(t("admin.cancel"), () => asAdmin(`/v1/jobs/${id}`, { method: "DELETE" }).catch((error) => line.replaceChildren(problemNote(error))), { drawing: "stop" });
   const show = ({ phase, done, total, eta_s: left, skipped }) => {
     if (total) bar.max = total;
     if (total) bar.value = done;

@@ -6,23 +6,27 @@ import { SearchView } from "./search.js";
 import { loadTexts, t } from "./texts.js";
 
 const PLACES = [
-  { pattern: /^\/$/, place: "/", open: () => (search ??= new SearchView()), keeps: true },
+  { pattern: /^\/$/, place: "/", open: () => (search ??= new SearchView()) },
   { pattern: /^\/browse$/, place: "/browse", open: async () => new (await import("./browse.js")).BrowseView() },
   { pattern: /^\/signs\/([^/]+)$/, place: "/browse", open: async ([, id]) => new (await import("./sign.js")).SignView(id) },
 ];
 
 let search = null;
 let view = null;
+let turn = 0;
 
 /** Show what the address names. */
 async function show({ moved }) {
+  const mine = ++turn;
   const { open, match, place } = placeOf(location.pathname);
   markPlace(place);
   const next = await open(match);
   await next.ready;
+  if (mine !== turn) return; // one has gone on meanwhile
   if (view !== next) view?.left?.();
   view = next;
   document.getElementById("main").replaceChildren(next.node);
+  next.entered?.();
   document.title = next.title.textContent ? t("page.title", { place: next.title.textContent }) : "Signdex";
   scrollTo(0, history.state?.scroll ?? 0);
   if (moved) focusOn(next.title);

@@ -43,7 +43,7 @@ export class Results {
       this.#gaveUp = false;
     }
     this.warning.hidden = !warnings.length;
-    this.warning.replaceChildren(...warnings.map((text) => el("span", {}, text)));
+    this.warning.replaceChildren(...warnings.map((text) => el("span", { lang: "en" }, text)));
     this.#draw();
     announce(this.#spoken());
   }

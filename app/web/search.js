@@ -50,15 +50,18 @@ export class SearchView {
     this.#acceptFiles();
   }
 
-  /** Called when one leaves the view. */
+  /** Called when one comes to the view: a video that was out of the page stands still. */
+  entered() {
+    this.stage.resume();
+  }
+
+  /** Called when one leaves it. */
   left() {
     this.stage.close();
   }
 
   #phase(phase) {
-    if (!this.node) return;
-    this.node.classList.toggle("filming", phase !== "off");
-    if (phase !== "off") this.#results?.node.setAttribute("aria-hidden", "false");
+    this.node?.classList.toggle("filming", phase !== "off");
   }
 
   #acceptFiles() {
@@ -266,6 +269,7 @@ export class SearchView {
 
   /** Ask again with what is chosen now, without sending a video. */
   async #again(fresh) {
+    if (!state.together && !state.current?.whole) return; // it is being looked up, with what is chosen now
     this.#ranking?.abort();
     const ranking = (this.#ranking = new AbortController());
     const { signal } = ranking;

@@ -86,10 +86,14 @@ export class Stage {
     this.frame.classList.remove("unplayable");
     if (take) {
       this.review.src = take.url;
-      if (!reducedMotion.matches) this.review.play().catch(() => {});
       this.review.controls = reducedMotion.matches;
+      this.resume();
     } else this.review.removeAttribute("src");
     this.#show(this.#phase);
+  }
+
+  resume() {
+    if (this.#take && !reducedMotion.matches) this.review.play().catch(() => {});
   }
 
   async #begin() {

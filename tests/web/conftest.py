@@ -27,14 +27,16 @@ QUERIES = DEMO.parent / "queries"
 ARTIFACTS = ROOT / "artifacts" / "page"
 DESKTOP, PHONE = (1366, 768), (390, 844)
 NO_CHROMIUM = "Chromium is not on this machine; `apt-get install chromium` for the tests in a real browser"
-PATIENCE_S = 30
+PATIENCE_S = 60
 ARGUMENTS = ["--disable-gpu", "--mute-audio", "--use-fake-device-for-media-stream"]
 
 
 LISTEN = """
   window.told = [];
   addEventListener("DOMContentLoaded", () => {
-    const listener = new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach((node) => told.push(node.textContent))));
+    const listener = new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) for (const node of addedNodes) told.push(node.textContent);
+    });
     listener.observe(document.getElementById("announcer"), { childList: true });
   });
 """
@@ -142,11 +144,28 @@ class Site:
         return str(self.client.base_url).rstrip("/")
 
     def visit(
-        self, path: str = "/", *, size=DESKTOP, camera: Path | None = None, allowed: bool = True, **options
+        self,
+        path: str = "/",
+        *,
+        size=DESKTOP,
+        camera: Path | None = None,
+        allowed: bool = True,
+        moving: bool = False,
+        **options,
     ) -> Page:
-        """Open a page of the service, as a new visitor. What must never happen is checked when the test ends."""
+        """Open a page of the service, as a new visitor. What must never happen is checked when the test ends.
+
+        Args:
+            path: which page.
+            size: of the window, width and height in pixels.
+            camera: what the camera shows.
+            allowed: whether the page may use it.
+            moving: whether videos play by themselves; for most tests that is so much work for nothing.
+            options: further ones of the browser.
+        """
         browser = self.open_browser(camera)
         defaults = {"viewport": {"width": size[0], "height": size[1]}, "locale": "en-GB", "has_touch": size == PHONE}
+        defaults["reduced_motion"] = "no-preference" if moving else "reduce"
         context: BrowserContext = browser.new_context(**{**defaults, **options})
         self.stack.callback(context.close)
         if allowed:

@@ -44,7 +44,7 @@ def test_a_sign_has_an_address_of_its_own(site):
 
 
 def test_all_videos_of_a_sign_and_who_signs_them(site):
-    page = site.visit("/browse?text=wiggle")
+    page = site.visit("/browse?text=wiggle", moving=True)
     page.get_by_role("link", name=GLOSS).click()
     expect(page.get_by_role("heading", name="2 videos")).to_be_visible()
     expect(page.locator(".shown figcaption")).to_contain_text("signed by s00")

@@ -60,7 +60,7 @@ def test_without_a_key_the_page_says_that_it_is_closed(editor, tmp_path):
 
 
 def test_report_card_skipped_files_and_near_duplicates(editor):
-    page = editor.visit("/admin")
+    page = editor.visit("/admin", moving=True)
     enter(page)
     card = page.locator(".panel.card")
     expect(card).to_contain_text("6 of 6 vectors find themselves")

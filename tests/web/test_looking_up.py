@@ -75,8 +75,8 @@ def test_the_recording_is_not_mirrored(site, tmp_path):
     # The same places in the recording and in the clip: what is left there is left here.
     told = page.evaluate(
         """() => {
-          const video = document.querySelector(".review"), canvas = new OffscreenCanvas(8, 6), context = canvas.getContext("2d");
-          context.drawImage(video, 0, 0, 8, 6);
+          const context = new OffscreenCanvas(8, 6).getContext("2d");
+          context.drawImage(document.querySelector(".review"), 0, 0, 8, 6);
           return [...context.getImageData(0, 0, 8, 6).data];
         }"""
     )
@@ -170,7 +170,7 @@ def test_filters_narrow_the_answer(site):
 
 
 def test_half_speed_and_holding_are_for_all_videos(site):
-    page = site.visit()
+    page = site.visit(moving=True)
     look_up(page, CLIP)
     playing = "[...document.querySelectorAll('.results video')].filter((v) => !v.paused && v.readyState > 2)"
     until(page, f"{playing}.length >= 8")
@@ -239,9 +239,8 @@ def test_a_video_can_be_dropped_and_pasted(site, event):
           const transfer = new DataTransfer();
           const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
           transfer.items.add(new File([bytes], "dropped.mp4", { type: "video/mp4" }));
-          const made = event === "drop" ? new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true })
-            : new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true });
-          document.body.dispatchEvent(made);
+          const how = { dataTransfer: transfer, clipboardData: transfer, bubbles: true, cancelable: true };
+          document.body.dispatchEvent(event === "drop" ? new DragEvent(event, how) : new ClipboardEvent(event, how));
         }""",
         [event, content],
     )
@@ -262,7 +261,7 @@ def test_results_are_as_they_were_when_one_comes_back(site):
 
 
 def test_takes_in_step_with_the_dictionary(site):
-    page = site.visit()
+    page = site.visit(moving=True)
     look_up(page, QUERIES / "three-chin-wiggle.mp4")
     page.get_by_role("link", name=GLOSS).click()
     page.wait_for_selector(".pair")
