@@ -107,7 +107,7 @@ function statusPanel({ dictionary, encoder, version }) {
 }
 
 function reindexPanel(last) {
-  const place = el("div", { class: "job" });
+  const place = el("div", { class: "place" });
   const buttons = ["missing", "full"].map((mode) => button(t(`admin.reindex.${mode}`), () => start(mode), { look: mode === "missing" ? "primary" : "", "data-mode": mode }));
   const busy = (is) => buttons.forEach((node) => node.setAttribute("aria-disabled", is));
 

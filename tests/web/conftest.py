@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from fastapi import FastAPI
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from app.demo import DICTIONARY as DEMO
 from app.main import create_app
+from app.queries import KeptQueries
 from app.services import Services, open_services
 from app.settings import Settings
 from tests.conftest import ROOT
@@ -41,6 +43,7 @@ LISTEN = """
   });
 """
 """Keeps what screen readers are told."""
+expect.set_options(timeout=PATIENCE_S * 1000)
 NUM_FORMS = 23
 KEPT = ("three-chin-wiggle", "both-lax-hand-waist-sway", "two-belly-closing", "both-ring-pinch-belly-arc-twice")
 
@@ -135,6 +138,7 @@ class Site:
 
     client: httpx.Client
     services: Services
+    app: FastAPI
     encoder: FakeEncoder | None
     open_browser: Callable[..., Browser]
     stack: ExitStack
@@ -142,6 +146,10 @@ class Site:
     @property
     def origin(self) -> str:
         return str(self.client.base_url).rstrip("/")
+
+    def forget_queries(self) -> None:
+        """As if a quarter of an hour had passed."""
+        self.app.state.searches.kept = KeptQueries(self.services.settings.query_cache_mb * 1_000_000)
 
     def visit(
         self,
@@ -181,12 +189,15 @@ class Site:
 
 
 @contextmanager
-def served(settings: Settings, encoder: FakeEncoder | None, port: int = 0) -> Iterator[tuple[httpx.Client, Services]]:
+def served(
+    settings: Settings, encoder: FakeEncoder | None, port: int = 0
+) -> Iterator[tuple[httpx.Client, Services, FastAPI]]:
     """A service that has indexed its dictionary."""
     services = open_services(settings, encoder, warm=True)
     services.rebuild(SilentProgress())
-    with running(create_app(settings, services), port) as client:
-        yield client, services
+    app = create_app(settings, services)
+    with running(app, port) as client:
+        yield client, services, app
 
 
 def write_forms(folder: Path) -> Path:
@@ -220,16 +231,16 @@ def quick_service(tmp_path_factory, forms):
     """A service whose encoder takes no time: it looks at colours."""
     encoder = FakeEncoder()
     settings = Settings(data=tmp_path_factory.mktemp("data"), dictionary=forms, admin_key=KEY, max_searches=2)
-    with served(settings, encoder) as (client, services):
-        yield client, services, encoder
+    with served(settings, encoder) as (client, services, app):
+        yield client, services, app, encoder
 
 
 @pytest.fixture
 def site(quick_service, open_browser) -> Iterator[Site]:
     """The page over the demo and a fake encoder."""
-    client, services, encoder = quick_service
+    client, services, app, encoder = quick_service
     with ExitStack() as stack:
-        yield Site(client, services, encoder, open_browser, stack)
+        yield Site(client, services, app, encoder, open_browser, stack)
     encoder.gate.set()
 
 

@@ -35,7 +35,7 @@ def test_a_sign_has_an_address_of_its_own(site):
     assert page.title() == f"{GLOSS} · Signdex"
     other = site.visit(page.url.removeprefix(site.origin))
     expect(other.get_by_role("heading", name=GLOSS)).to_be_visible()
-    assert other.locator(".similar .card").count() == 8
+    expect(other.locator(".similar .card")).to_have_count(8)
     expect(other.locator(".facts")).to_contain_text("one hand")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()

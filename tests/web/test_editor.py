@@ -8,20 +8,26 @@ from playwright.sync_api import expect
 
 from app.settings import Settings
 from tests.fakes import FakeEncoder
-from tests.tiny_videos import write_clip, write_dictionary
-from tests.web.conftest import KEY, Site, said, served, until
+from tests.tiny_videos import write_clip
+from tests.web.conftest import DEMO, KEY, Site, said, served, until
 
 
 @pytest.fixture
 def editor(tmp_path, open_browser):
     """A small dictionary that a test may change: three signs, one video that shows two of them, one broken file."""
-    folder = write_dictionary(tmp_path / "clips", ["APPLE", "BREAD"])
-    shutil.copy(folder / "APPLE.mp4", folder / "PEAR.mp4")
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for gloss, clip in {
+        "APPLE": "two-belly-closing",
+        "BREAD": "three-chin-wiggle",
+        "PEAR": "two-belly-closing",
+    }.items():
+        shutil.copy(DEMO / f"{clip}.mp4", folder / f"{gloss}.mp4")
     (folder / "LETTER.mp4").write_text("Dear Sir or Madam")
     settings = Settings(data=tmp_path / "data", dictionary=folder, admin_key=KEY)
     encoder = FakeEncoder()
-    with served(settings, encoder) as (client, services), ExitStack() as stack:
-        site = Site(client, services, encoder, open_browser, stack)
+    with served(settings, encoder) as (client, services, app), ExitStack() as stack:
+        site = Site(client, services, app, encoder, open_browser, stack)
         site.folder = folder
         yield site
         encoder.gate.set()
@@ -50,7 +56,7 @@ def test_the_key_is_asked_for_and_kept_in_this_tab_only(editor):
 
 def test_without_a_key_the_page_says_that_it_is_closed(editor, tmp_path):
     settings = Settings(data=tmp_path / "other", dictionary=editor.folder)
-    with served(settings, FakeEncoder()) as (client, _):
+    with served(settings, FakeEncoder()) as (client, _, _):
         editor.client = client
         page = editor.visit("/admin")
         page.watched.tolerated = ("403",)
@@ -88,11 +94,11 @@ def test_a_reindex_shows_its_progress_and_takes_the_new_version_into_use(editor)
     write_clip(editor.folder / "DANCE.mp4", 11)
     editor.encoder.gate.clear()
     page.get_by_role("button", name="What is new or changed").click()
-    expect(page.locator(".job")).to_contain_text("Embedding videos: 0 of 2")
+    expect(page.locator(".panel.reindex")).to_contain_text("Embedding videos: 0 of 2")
     assert page.locator("progress").evaluate("(bar) => [bar.value, bar.max]") == [0, 2]
     # Loaded anew in the middle of it, the page finds the job again.
     page.reload()
-    expect(page.locator(".job")).to_contain_text("Embedding videos: 0 of 2")
+    expect(page.locator(".panel.reindex")).to_contain_text("Embedding videos: 0 of 2")
     editor.encoder.gate.set()
     expect(page.locator(".panel.reindex")).to_contain_text("Done: version")
     expect(page.locator(".panel.status")).to_contain_text("4")
@@ -108,11 +114,11 @@ def test_a_reindex_can_be_stopped(editor):
         write_clip(editor.folder / f"NEW{number}.mp4", 20 + number)
     editor.encoder.gate.clear()
     page.get_by_role("button", name="Everything").click()
-    expect(page.locator(".job")).to_contain_text("Embedding videos")
+    expect(page.locator(".panel.reindex")).to_contain_text("Embedding videos")
     with page.expect_response(lambda response: response.request.method == "DELETE"):
         page.get_by_role("button", name="Stop").click()
     editor.encoder.gate.set()
-    expect(page.locator(".job")).to_contain_text("Stopped; the version in use stays.")
+    expect(page.locator(".panel.reindex")).to_contain_text("Stopped; the version in use stays.")
     assert editor.client.get("/v1/info").json()["dictionary"]["num_signs"] == 3
 
 

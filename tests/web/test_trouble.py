@@ -119,7 +119,7 @@ def test_a_service_that_went_away_is_waited_for(site, tmp_path):
     settings = Settings(data=tmp_path / "data", dictionary=clips, admin_key=KEY)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with served(settings, FakeEncoder(), port) as (client, _):
+    with served(settings, FakeEncoder(), port) as (client, _, _):
         site.client = client
         page = site.visit()
         page.watched.tolerated = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
