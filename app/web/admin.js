@@ -91,7 +91,9 @@ function figures(rows) {
   return el("dl", { class: "figures" }, rows.filter(Boolean).map(([label, value, look = ""]) => el("div", { class: look === "wide" ? "wide-figure" : "" }, el("dt", {}, label), el("dd", { class: look === "big" ? "big-number" : "" }, String(value)))));
 }
 
-const number = (value) => value.toLocaleString(document.documentElement.lang);
+function number(value) {
+  return value.toLocaleString(document.documentElement.lang);
+}
 
 function statusPanel({ dictionary, encoder, version }) {
   const rows = dictionary
@@ -180,7 +182,9 @@ function liveJob(id) {
   return { node: el("div", { class: "job" }, bar, line, el("div", { class: "controls" }, stop)), show, lost: () => (line.textContent = t("admin.lost")) };
 }
 
-const endOf = ({ state, snapshot_id: version }) => t(`admin.state.${state}`, { version });
+function endOf({ state, snapshot_id: version }) {
+  return t(`admin.state.${state}`, { version });
+}
 
 function jobEnd(job) {
   return el("div", { class: "job", "data-state": job.state }, el("p", {}, endOf(job), ` ${date(job.finished_at)}`), job.error && el("p", { class: "detail", lang: "en" }, job.error), job.state !== "done" && job.skipped.length ? skippedTable(job.skipped) : null);

@@ -33,14 +33,14 @@ def test_a_sign_has_an_address_of_its_own(site):
     page.wait_for_url("**/signs/*")
     expect(page.get_by_role("heading", name=GLOSS)).to_be_focused()
     assert page.title() == f"{GLOSS} · Signdex"
-    other = site.visit(page.url.removeprefix(site.origin))
-    expect(other.get_by_role("heading", name=GLOSS)).to_be_visible()
-    expect(other.locator(".similar .card")).to_have_count(8)
-    expect(other.locator(".facts")).to_contain_text("one hand")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == page.url
+    other = site.visit(page.url.removeprefix(site.origin))
+    expect(other.get_by_role("heading", name=GLOSS)).to_be_visible()
+    expect(other.locator(".similar .card")).to_have_count(8)
+    expect(other.locator(".facts")).to_contain_text("one hand")
 
 
 def test_all_videos_of_a_sign_and_who_signs_them(site):
