@@ -84,7 +84,7 @@ export class Stage {
   show(take) {
     this.#take = take;
     this.frame.classList.remove("unplayable");
-    if (take) {
+    if (take?.blob.size) {
       this.review.src = take.url;
       this.review.controls = reducedMotion.matches;
       this.resume();

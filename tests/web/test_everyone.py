@@ -48,7 +48,10 @@ def no_serious_finding(page, where):
 
 
 def nothing_sticks_out(page):
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url
+    wider = """() => [...document.querySelectorAll("main *, header *")]
+      .filter((node) => node.getBoundingClientRect().right > innerWidth && !node.closest(".scroll, .unseen"))
+      .map((node) => node.outerHTML.slice(0, 120))"""
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.url, page.evaluate(wider))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
