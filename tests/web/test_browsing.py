@@ -33,7 +33,7 @@ def test_a_sign_has_an_address_of_its_own(site):
     page.wait_for_url("**/signs/*")
     expect(page.get_by_role("heading", name=GLOSS)).to_be_focused()
     assert page.title() == f"{GLOSS} · Signdex"
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.origin)
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Link copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == page.url
