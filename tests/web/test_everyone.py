@@ -52,6 +52,8 @@ def nothing_sticks_out(page):
       .filter((node) => node.getBoundingClientRect().right > innerWidth && !node.closest(".scroll, .unseen"))
       .map((node) => node.outerHTML.slice(0, 120))"""
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (page.url, page.evaluate(wider))
+    cut_off = "() => [...document.querySelectorAll('.capture')].some((node) => node.scrollWidth > node.clientWidth)"
+    assert not page.evaluate(cut_off), page.url
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
