@@ -219,7 +219,7 @@ def _fill(services: Services) -> None:
 
 def _say_what_to_try(services: Services) -> None:
     address = f"http://{services.settings.host}:{services.settings.port}"
-    errors.print(f"open  {address}/docs\ntry   curl -F video=@VIDEO {address}/search", markup=False)
+    errors.print(f"open  {address}/\ntry   curl -F video=@VIDEO {address}/search\nread  {address}/docs", markup=False)
 
 
 def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results) -> None:

@@ -102,9 +102,13 @@ class Jobs:
         except KeyError as error:
             raise JobUnknownError(f"there is no job {job_id}; the last {KEPT_JOBS} jobs are kept") from error
 
+    def all(self) -> tuple[Job, ...]:
+        """The jobs that are kept, the latest first."""
+        return tuple(reversed(list(self._jobs.values())))
+
     def latest(self) -> Job | None:
         """The job that was started last."""
-        return next(reversed(list(self._jobs.values())), None)
+        return next(iter(self.all()), None)
 
     def cancel(self, job_id: str) -> Job:
         """Ask a job to stop after the step it is at; nothing happens to one that is over.

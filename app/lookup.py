@@ -7,7 +7,7 @@ from app.errors import StretchError
 from index.catalogue import NO_FILTERS, Filters
 from index.dictionary import Dictionary, Hit
 from model.embed import ClipEmbedding, Embedder
-from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
+from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
 from model.video import VideoLimits, VideoSource
 
 
@@ -40,6 +40,8 @@ class Lookup:
     """By which it can be asked again; None where nothing is kept of it."""
     encoder_id: str
     snapshot_id: str
+    vector: Floats
+    """[D], unit length: what was looked up."""
     clip: ClipEmbedding | None
     """None where a vector was looked up instead of a video."""
     hits: tuple[Hit, ...]
@@ -104,6 +106,7 @@ def look_up(
         query_id=None,
         encoder_id=encoder.info.encoder_id,
         snapshot_id=dictionary.snapshot_id,
+        vector=clip.vector,
         clip=clip,
         hits=hits,
         decode_s=embedded - began - timed.seconds,

@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 
 from app import VERSION, problems
 from app.access_log import AccessLog
 from app.entry_videos import Pictures
 from app.metrics import Metrics
 from app.request_ids import RequestIds
-from app.routes import entries, health, reindex, search, signs
+from app.routes import entries, health, pages, reindex, search, signs
 from app.searches import Searches
 from app.services import Services, open_services
 from app.settings import Settings
@@ -47,8 +48,9 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.metrics = metrics
-    for routes in (search, signs, entries, reindex, health):
+    for routes in (search, signs, entries, reindex, health, pages):
         app.include_router(routes.router)
+    app.mount(pages.FILES_PATH, GZipMiddleware(pages.PageFiles()), name="page files")
     problems.install(app)
     app.add_middleware(UploadLimit, max_bytes=settings.max_upload_bytes)
     app.add_middleware(AccessLog, metrics=metrics)

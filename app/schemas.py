@@ -99,6 +99,18 @@ class ShownEntryAnswer(EntryAnswer):
     licence: str | None = Field(examples=["CC BY 4.0"])
 
 
+class SignEntryAnswer(ShownEntryAnswer):
+    """A dictionary video and the sign that it shows."""
+
+    sign: SignAnswer
+
+    @classmethod
+    def of_entry(cls, entry: Entry) -> Self:
+        """The answer for one entry."""
+        known = {"tags": list(entry.tags), "url": entry.url, "licence": entry.licence}
+        return cls.of(entry, **known, sign=SignAnswer.of(entry.sign))
+
+
 class ShownSignAnswer(SignAnswer):
     """A sign with its dictionary videos."""
 
@@ -198,6 +210,10 @@ class SearchAnswer(Schema):
     )
     encoder_id: str = Field(examples=["c972dabcd041"])
     snapshot_id: str = Field(examples=["f1600263c7df"])
+    vector: list[float] = Field(
+        description="What was looked up, of length 1; the mean of several takes searches them together.",
+        examples=[[0.0712, -0.0394]],
+    )
     hits: list[HitAnswer]
     query: QueryAnswer | None = Field(description="Null where a vector was sent.")
     timings_ms: TimingsAnswer
@@ -216,6 +232,7 @@ class SearchAnswer(Schema):
             query_id=found.query_id,
             encoder_id=found.encoder_id,
             snapshot_id=found.snapshot_id,
+            vector=[round(number, 6) for number in found.vector.tolist()],
             hits=[HitAnswer.of(hit) for hit in found.hits],
             query=None if found.clip is None else _query(found.clip),
             timings_ms=TimingsAnswer(**{stage: round(spent * 1000, 2) for stage, spent in seconds.items()}),
@@ -275,6 +292,12 @@ class JobAnswer(Schema):
     def of(cls, job: Job) -> Self:
         """The answer for a job."""
         return cls.model_validate(job, from_attributes=True)
+
+
+class JobsAnswer(Schema):
+    """The background jobs that are remembered, the latest first."""
+
+    jobs: list[JobAnswer]
 
 
 class SnapshotAnswer(Schema):

@@ -150,6 +150,7 @@ class Searches:
             query_id=None,
             encoder_id=encoder_id,
             snapshot_id=dictionary.snapshot_id,
+            vector=vector,
             clip=None,
             hits=hits,
             decode_s=0.0,

@@ -14,9 +14,9 @@ START_S = 30
 
 
 @contextmanager
-def running(app: FastAPI) -> Iterator[httpx.Client]:
-    """Serve an app; gives a client of it."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def running(app: FastAPI, port: int = 0) -> Iterator[httpx.Client]:
+    """Serve an app, on a free port where none is named; gives a client of it."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -8,7 +8,7 @@ from starlette.staticfiles import NotModifiedResponse
 
 from app.entry_videos import media_type, video_of
 from app.routes.dependencies import PicturesOfApp, ServicesOfApp
-from app.schemas import PROBLEM_ANSWERS
+from app.schemas import PROBLEM_ANSWERS, SignEntryAnswer
 
 router = APIRouter(tags=["entries"], responses=PROBLEM_ANSWERS)
 
@@ -43,6 +43,13 @@ async def entry_thumbnail(
         return Response(status_code=304, headers={"ETag": etag, **CACHE})
     picture = await pictures.of(entry)
     return Response(picture.content, media_type="image/jpeg", headers={"ETag": picture.etag, **CACHE})
+
+
+# Last, as an entry id may have slashes: the longer paths are tried before it.
+@router.get("/v1/entries/{entry_id:path}")
+async def get_entry(services: ServicesOfApp, entry_id: str) -> SignEntryAnswer:
+    """An entry and the sign that it shows."""
+    return SignEntryAnswer.of_entry(services.dictionary().entry(entry_id))
 
 
 def _knows(request: Request, etag: str) -> bool:

@@ -11,7 +11,7 @@ from app.auth import require_admin
 from app.jobs import Job
 from app.reindex import Mode
 from app.routes.dependencies import ServicesOfApp
-from app.schemas import PROBLEM_ANSWERS, JobAnswer, SnapshotAnswer, SnapshotsAnswer
+from app.schemas import PROBLEM_ANSWERS, JobAnswer, JobsAnswer, SnapshotAnswer, SnapshotsAnswer
 from app.services import Services
 from index import snapshot
 from index.errors import SnapshotError
@@ -31,6 +31,12 @@ async def reindex(services: ServicesOfApp, response: Response, mode: AskedMode =
     job = services.start_reindex(mode)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return JobAnswer.of(job)
+
+
+@router.get("/v1/jobs")
+async def list_jobs(services: ServicesOfApp) -> JobsAnswer:
+    """The jobs since the service started, the latest first."""
+    return JobsAnswer(jobs=[JobAnswer.of(job) for job in services.jobs.all()])
 
 
 @router.get("/v1/jobs/{job_id}")
