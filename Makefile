@@ -73,7 +73,7 @@ $(CURDIR)/.uv/bin/uv:
 	.uv/bin/pip install --quiet uv
 
 $(SERVE): pyproject.toml uv.lock | $(UV)
-	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --locked --quiet
+	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --locked --quiet --compile-bytecode
 	touch $@
 
 $(DEV): pyproject.toml uv.lock | $(UV)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 import uvicorn
 from pydantic import SecretStr, ValidationError
@@ -193,6 +192,8 @@ def _evaluate_offline(folder: Path) -> Evaluation:
 
 
 def _evaluate_running(folder: Path, url: str) -> Evaluation:
+    import httpx  # its import takes longer than `serve` should wait for what it does not need
+
     with httpx.Client(base_url=url, timeout=600) as client, bar() as progress:
         return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
 

@@ -1,10 +1,13 @@
 """What lives as long as the service: the encoder, the dictionary in use, the jobs."""
 
+import gc
 import logging
 import threading
 from pathlib import Path
 from typing import Protocol
 
+from app.decoding.decoder import DecoderLimits
+from app.decoding.pool import DecoderPool
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
 from app.jobs import Job, Jobs
 from app.progress import Progress
@@ -45,6 +48,7 @@ class Services:
         self._why_none = "nothing was loaded yet"
         self._encoder_state = "warming up"
         self._warming: threading.Thread | None = None
+        self._decoders: DecoderPool | None = None
 
     def load(self) -> None:
         """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
@@ -59,7 +63,7 @@ class Services:
         else:
             for note in loaded.notes:
                 log.warning("%s", note)
-            self._dictionary = loaded
+            self._use(loaded)
 
     def dictionary(self) -> Dictionary:
         """The dictionary in use.
@@ -90,8 +94,8 @@ class Services:
                 folder, embedder, snapshots=self.settings.snapshots, cache=cache, progress=progress, mode=mode
             )
             cache.prune(self.settings.max_cache_bytes)
-        self._dictionary = snapshot.load(
-            self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device
+        self._use(
+            snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device)
         )
         return manifest
 
@@ -104,13 +108,14 @@ class Services:
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
         """
-        self._dictionary = snapshot.activate(
+        activated = snapshot.activate(
             self.settings.snapshots,
             snapshot_id,
             encoder_id=self.encoder.info.encoder_id,
             device=self.settings.index_device,
         )
-        return self._dictionary
+        self._use(activated)
+        return activated
 
     def video_folder(self) -> Path:
         """Where the videos of the dictionary in use lie, with links followed: the set folder, or the indexed one.
@@ -139,6 +144,15 @@ class Services:
             self._warming = threading.Thread(target=self._warm, name="warm-up")
             self._warming.start()
 
+    def start_decoders(self) -> None:
+        """Start the processes that decode query videos; they get ready beside whatever else there is to do."""
+        self._decoders = self._new_decoders()
+
+    def take_decoders(self) -> DecoderPool:
+        """The decoders, which are the caller's from now on; those that were started already, where there are any."""
+        taken, self._decoders = self._decoders or self._new_decoders(), None
+        return taken
+
     def require_ready(self, **others: str) -> None:
         """Make sure that a search would be answered, at its usual speed.
 
@@ -159,8 +173,20 @@ class Services:
     def close(self) -> None:
         """Stop the background work and wait for it."""
         self.jobs.close()
+        if self._decoders is not None:
+            self._decoders.close()
         if self._warming is not None:
             self._warming.join()
+
+    def _use(self, loaded: Dictionary) -> None:
+        """Take a dictionary into use."""
+        self._dictionary = loaded
+        # It holds no cycles and stays for long: no search should wait until it was looked through for garbage.
+        gc.freeze()
+
+    def _new_decoders(self) -> DecoderPool:
+        limits = DecoderLimits(memory_bytes=self.settings.decode_mb * 1_000_000, seconds=self.settings.decode_s)
+        return DecoderPool(self.settings.decoders, limits)
 
     def _folder(self) -> Path:
         if self.settings.dictionary is None:
@@ -183,7 +209,7 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     Args:
         settings: of the service.
         encoder: instead of the one that the settings name.
-        warm: begin to warm the encoder, beside the loading.
+        warm: begin to warm the encoder and start the decoders, beside the loading.
 
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
@@ -194,6 +220,7 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
     services = Services(settings, opened)
     if warm:
+        services.start_decoders()
         services.start_warming()
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
