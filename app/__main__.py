@@ -228,6 +228,7 @@ def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results
         print(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
         return
     card = manifest.report
+    unchanged = card["previous"] is not None and card["previous"]["snapshot_id"] == manifest.snapshot_id
     for skipped in card["skipped"]:
         _show_skipped(skipped["video"], skipped["reason"], skipped["line"], console)
     for pair in card["near_duplicates"]["pairs"][:SHOWN]:
@@ -236,7 +237,8 @@ def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results
     for note in card["cache"]["notes"]:
         _say(note, console)
     _say(
-        f"snapshot {manifest.snapshot_id}: {card['entries']} videos of {card['signs']} signs, {len(card['skipped'])}"
+        f"snapshot {manifest.snapshot_id}{', in which nothing has changed' if unchanged else ''}:"
+        f" {card['entries']} videos of {card['signs']} signs, {len(card['skipped'])}"
         f" skipped; {card['cache']['num_embedded']} embedded, {card['cache']['num_cached']} from the cache;"
         f" {card['single_video_signs']['num']} signs with one video; {card['near_duplicates']['num']} pairs of videos"
         f" of different signs nearly the same; {sum(card['durations_s'].values()):.1f} s",

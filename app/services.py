@@ -3,6 +3,7 @@
 import gc
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,8 @@ from model.runtime import OnnxEncoder
 
 FILL_COMMAND = "python -m app index build DIR"
 READY = "ready"
+PATIENCE = 10
+"""How many times as long as a query's video one of the dictionary may take to decode: nobody waits for it."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Services:
         self.settings = settings
         self.encoder = encoder
         self.jobs = Jobs()
+        self._decoding = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
         self._dictionary: Dictionary | None = None
         self._why_none = "nothing was loaded yet"
         self._encoder_state = "warming up"
@@ -76,7 +80,7 @@ class Services:
         return self._dictionary
 
     def rebuild(self, progress: Progress, mode: Mode = Mode.MISSING) -> Manifest:
-        """Index the dictionary folder, publish, and take the new snapshot into use.
+        """Index the dictionary folder, publish what has changed, and take the new snapshot into use.
 
         Args:
             progress: is told how far it is; may raise to stop the work.
@@ -91,12 +95,17 @@ class Services:
         embedder = Embedder(self.encoder, limits=self.settings.video_limits)
         with EmbeddingCache(self.settings.cache) as cache:
             manifest = rebuild(
-                folder, embedder, snapshots=self.settings.snapshots, cache=cache, progress=progress, mode=mode
+                folder,
+                embedder,
+                snapshots=self.settings.snapshots,
+                cache=cache,
+                progress=progress,
+                mode=mode,
+                decoding=replace(self._decoding, seconds=PATIENCE * self._decoding.seconds),
             )
             cache.prune(self.settings.max_cache_bytes)
-        self._use(
-            snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device)
-        )
+        if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
+            self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device))
         return manifest
 
     def activate(self, snapshot_id: str) -> Dictionary:
@@ -185,8 +194,7 @@ class Services:
         gc.freeze()
 
     def _new_decoders(self) -> DecoderPool:
-        limits = DecoderLimits(memory_bytes=self.settings.decode_mb * 1_000_000, seconds=self.settings.decode_s)
-        return DecoderPool(self.settings.decoders, limits)
+        return DecoderPool(self.settings.decoders, self._decoding)
 
     def _folder(self) -> Path:
         if self.settings.dictionary is None:

@@ -206,7 +206,8 @@ class Dictionary:
 def _signs_shown(entries: Sequence[Entry]) -> tuple[tuple[Sign, ...], list[int]]:
     """All signs, and for each entry the number of its sign."""
     known: dict[tuple[str, str | None], int] = {}
-    signs, numbers = [], []
+    signs: list[Sign] = []
+    numbers = []
     for entry in entries:
         number = known.setdefault((entry.gloss, entry.language), len(signs))
         if number == len(signs):

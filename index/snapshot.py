@@ -102,6 +102,27 @@ def publish(
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
 
+def current_if_same(folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str) -> Manifest | None:
+    """The current snapshot, where these vectors and entries would only repeat it and its files are whole; else None.
+
+    Args:
+        folder: the snapshots folder.
+        vectors: [N, D] float32, as they would be published; every bit counts.
+        entries: N of them.
+        encoder_id: the encoder that the vectors come from.
+    """
+    try:
+        manifest = read_manifest(folder / current_id(folder))
+    except SnapshotError:
+        return None
+    snapshot = folder / manifest.snapshot_id
+    if manifest.encoder_id != encoder_id or any(_difference(snapshot, manifest, name) for name in manifest.sha256):
+        return None
+    if not np.array_equal(_read_vectors(snapshot / VECTORS), vectors):
+        return None
+    return manifest if _read_entries(snapshot / ENTRIES) == list(entries) else None
+
+
 def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu") -> Dictionary:
     """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
 
