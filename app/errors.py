@@ -179,6 +179,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     model_errors.EncoderFileError: INTERNAL,
     model_errors.EncoderContractError: INTERNAL,
     model_errors.ProviderError: INTERNAL,
+    model_errors.EncoderOutputError: INTERNAL,
     model_errors.CheckpointError: INTERNAL,
     model_errors.ExportError: INTERNAL,
     model_errors.FetchError: INTERNAL,

@@ -32,6 +32,7 @@ from index.errors import SnapshotError, VectorsError
 from index.protocol import Floats, unit_rows
 from index.snapshot import Manifest
 from model.embed import Embedder, EncodedWindows
+from model.errors import EncoderOutputError
 from model.pooling import pool
 
 LASTING = ("source", "settings", "stride_frames", "trained", "skipped")
@@ -209,10 +210,13 @@ def _both(key: ClipKey) -> tuple[ClipKey, ClipKey]:
 
 
 def _cached(key: ClipKey, cache: EmbeddingCache) -> Floats | None:
-    """[2, D] the vectors of a clip as filmed and mirrored, where the cache has both."""
+    """[2, D] the vectors of a clip as filmed and mirrored, where the cache has both and they can be used."""
     found = [cache.get(each) for each in _both(key)]
     kept = [windows for windows in found if windows is not None]
-    return np.stack([pool(windows.embedding, windows.activity) for windows in kept]) if len(kept) == 2 else None
+    try:
+        return _pooled(kept) if len(kept) == 2 else None
+    except EncoderOutputError:
+        return None
 
 
 def _embed_missing(
@@ -234,21 +238,34 @@ def _embed_missing(
     with closing(bulk.embed_clips(clips, embedder, limits=decoding)) as embedded:
         for clip in embedded:
             key = keys[clip.number]
-            if clip.error is not None:
-                for source in missing[key]:
-                    _skip(source, str(clip.error), progress, gathered)
-            else:
+            try:
                 gathered.vectors[key] = _keep(key, clip, cache)
                 gathered.num_embedded += 1
+            except (*bulk.UNUSABLE, EncoderOutputError) as error:
+                for source in missing[key]:
+                    _skip(source, str(error), progress, gathered)
             progress.advance()
 
 
 def _keep(key: ClipKey, clip: EmbeddedClip, cache: EmbeddingCache) -> Floats:
-    """Put an embedded clip into the cache; gives its vectors [2, D]."""
+    """Put an embedded clip into the cache; gives its vectors [2, D].
+
+    Raises:
+        Exception: why the clip can't be used; one of `bulk.UNUSABLE`.
+        EncoderOutputError: what the encoder gave can't be used; it is not kept.
+    """
+    if clip.error is not None:
+        raise clip.error
     assert clip.filmed is not None
     assert clip.mirrored is not None
     sides = [_windows(side) for side in (clip.filmed, clip.mirrored)]
+    vectors = _pooled(sides)
     cache.put(zip(_both(key), sides, strict=True))
+    return vectors
+
+
+def _pooled(sides: Sequence[WindowEmbeddings]) -> Floats:
+    """[2, D] the vectors of a clip, as filmed and mirrored."""
     return np.stack([pool(side.embedding, side.activity) for side in sides])
 
 

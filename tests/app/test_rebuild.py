@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 import pytest
 
-from app.errors import DictionaryEmptyError
+from app.errors import DictionaryEmptyError, NothingUsableError
 from app.reindex import Mode
 from app.services import open_services
 from app.settings import Settings
@@ -267,6 +267,38 @@ def test_what_a_stopped_run_embedded_is_not_embedded_again(services, encoder):
     assert rebuild(services)["cache"]["num_cached"] == 5
 
 
+class Spoilt(CountingEncoder):
+    """Gives NaN for everything."""
+
+    def encode(self, windows, visible=None):
+        encoding = super().encode(windows, visible)
+        encoding.embedding[:, 0] = np.nan
+        return encoding
+
+
+def test_clips_for_which_the_encoder_gives_no_numbers_are_skipped_and_never_kept(services, folder):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    write_clip(folder / "ZEBRA.mp4", 99)
+    good, services.encoder = services.encoder, Spoilt()
+    [skipped] = rebuild(services)["skipped"]
+    assert skipped["video"] == "ZEBRA.mp4"
+    assert "no numbers" in skipped["reason"]
+    services.encoder = good
+    card = rebuild(services)
+    assert (card["entries"], card["cache"]["num_embedded"], card["skipped"]) == (6, 1, [])
+    assert services.dictionary().snapshot_id != published
+
+
+def test_an_encoder_that_gives_no_numbers_at_all_publishes_nothing(services):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    services.encoder = Spoilt()
+    with pytest.raises(NothingUsableError, match="no numbers"):
+        rebuild(services, Mode.FULL)
+    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
+
+
 def test_a_damaged_cache_costs_time_and_leaves_a_note(services):
     rebuild(services)
     services.settings.cache.write_bytes(b"no database " * 1000)
@@ -377,6 +409,14 @@ def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(servi
     assert card["entries"] == 45
     assert card["cache"]["num_cached"] > 5
     assert card["cache"]["notes"] == []
+
+
+@pytest.mark.parametrize("num_kills", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_reindex_killed_at_any_moment_leaves_a_whole_snapshot_and_a_right_cache(tmp_path, num_kills):
+    command = [sys.executable, "-m", "tests.app.killed_reindexes", str(tmp_path), "--kills", str(num_kills)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["num_killed"] == num_kills
 
 
 @pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS can use a GPU: nothing to refuse")
