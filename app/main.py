@@ -50,7 +50,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
     for routes in (search, signs, entries, reindex, health):
         app.include_router(routes.router)
     problems.install(app)
-    app.add_middleware(UploadLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(UploadLimit, max_bytes=settings.max_upload_bytes, max_s=settings.upload_s)
     app.add_middleware(AccessLog, metrics=metrics)
     app.add_middleware(RequestIds)  # the outermost: whatever answers, the answer has an id
     return app

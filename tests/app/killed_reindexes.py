@@ -98,7 +98,7 @@ def main(folder: Path, *, kills: Annotated[int, typer.Option(min=1)] = 60, seed:
         for number in rng.sample(range(NUM_CLIPS), CHANGED):
             write_clip(videos / f"SIGN{number}.mp4", 1000 + kill * NUM_CLIPS + number)
         victim = forked(lambda: reindex(data, videos))
-        time.sleep(rng.uniform(0, 1.2 * lasts_s))
+        time.sleep(rng.uniform(0, 0.7 * lasts_s))
         os.kill(victim, signal.SIGKILL)
         _, status = os.waitpid(victim, 0)
         num_interrupted += os.WIFSIGNALED(status)

@@ -414,7 +414,7 @@ def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(servi
 @pytest.mark.parametrize("num_kills", [3, pytest.param(60, marks=pytest.mark.slow)])
 def test_a_reindex_killed_at_any_moment_leaves_a_whole_snapshot_and_a_right_cache(tmp_path, num_kills):
     command = [sys.executable, "-m", "tests.app.killed_reindexes", str(tmp_path), "--kills", str(num_kills)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["num_killed"] == num_kills
 
