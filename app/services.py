@@ -105,6 +105,7 @@ class Services:
             )
             cache.prune(self.settings.max_cache_bytes)
         if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
+            gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
             self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device))
         return manifest
 
@@ -117,6 +118,7 @@ class Services:
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
         """
+        gc.collect()
         activated = snapshot.activate(
             self.settings.snapshots,
             snapshot_id,
