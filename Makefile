@@ -25,7 +25,7 @@ SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak check format bench bench-service openapi serve-test lock clean
+.PHONY: help run test soak hostile check format bench bench-service openapi serve-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test: $(DEV) $(SERVE) ## every test
 
 soak: $(DEV) ## the tests that take minutes
 	.venv/bin/python -m pytest -m slow
+
+hostile: $(DEV) ## uploads that are meant to do harm, 2,000 of them mutated, against a decoding process
+	.venv/bin/python -m tests.hostile.decoding --mutations 2000 $(addprefix --odd ,$(wildcard $(SHARED)/clips/odd))
 
 serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
 	.venv-serve/bin/python -m tests.serving
@@ -73,7 +76,7 @@ $(CURDIR)/.uv/bin/uv:
 	.uv/bin/pip install --quiet uv
 
 $(SERVE): pyproject.toml uv.lock | $(UV)
-	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --locked --quiet
+	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --locked --quiet --compile-bytecode
 	touch $@
 
 $(DEV): pyproject.toml uv.lock | $(UV)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 import uvicorn
 from pydantic import SecretStr, ValidationError
@@ -193,6 +192,8 @@ def _evaluate_offline(folder: Path) -> Evaluation:
 
 
 def _evaluate_running(folder: Path, url: str) -> Evaluation:
+    import httpx  # its import takes longer than `serve` should wait for what it does not need
+
     with httpx.Client(base_url=url, timeout=600) as client, bar() as progress:
         return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
 
@@ -227,6 +228,7 @@ def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results
         print(json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
         return
     card = manifest.report
+    unchanged = card["previous"] is not None and card["previous"]["snapshot_id"] == manifest.snapshot_id
     for skipped in card["skipped"]:
         _show_skipped(skipped["video"], skipped["reason"], skipped["line"], console)
     for pair in card["near_duplicates"]["pairs"][:SHOWN]:
@@ -235,7 +237,8 @@ def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results
     for note in card["cache"]["notes"]:
         _say(note, console)
     _say(
-        f"snapshot {manifest.snapshot_id}: {card['entries']} videos of {card['signs']} signs, {len(card['skipped'])}"
+        f"snapshot {manifest.snapshot_id}{', in which nothing has changed' if unchanged else ''}:"
+        f" {card['entries']} videos of {card['signs']} signs, {len(card['skipped'])}"
         f" skipped; {card['cache']['num_embedded']} embedded, {card['cache']['num_cached']} from the cache;"
         f" {card['single_video_signs']['num']} signs with one video; {card['near_duplicates']['num']} pairs of videos"
         f" of different signs nearly the same; {sum(card['durations_s'].values()):.1f} s",

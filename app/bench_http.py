@@ -48,6 +48,7 @@ def serving(data: Path) -> Iterator[tuple[str, float]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {**os.environ, "SIGNDEX_DATA": str(data), "SIGNDEX_PORT": str(port), "SIGNDEX_MAX_SEARCHES": "64"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the first start compiles the modules, as in any installation
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "app", "serve"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

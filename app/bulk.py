@@ -1,11 +1,13 @@
 """Many clips through one encoder: several decoders feed it, and it always works on full batches.
 
-    clips -> decoders (threads) -> windows, as filmed and mirrored -> batches across clips -> encoder -> clips again
+    clips -> decoders -> windows, as filmed and mirrored -> batches across clips -> encoder -> clips again
 
-Decoders are threads: FFmpeg and NumPy's copies let go of the interpreter's lock, and windows need not be copied between
-processes. What waits for the encoder is bounded, so memory does not grow with the number of clips.
+Decoders are processes like those of queries, each with a thread that waits for it: a video that takes FFmpeg down, or
+that would take all memory, costs itself and nothing else. What waits for the encoder is bounded, so memory does not
+grow with the number of clips: at worst every decoder holds the frames of one clip.
 """
 
+import math
 import os
 import queue
 import threading
@@ -13,7 +15,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.cut import MovingWindow, open_windows
+from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.pool import VIDEOS_PER_PROCESS
+from app.errors import ServiceError, VideoTooCostlyError, VideoUndecodableError
+from app.lookup import Stretch
+from model.cut import MovingWindow
 from model.embed import Embedder, EncodedWindows, joined, mirrored
 from model.errors import VideoError
 from model.runtime import BATCH_SIZES
@@ -22,8 +28,11 @@ BATCH = BATCH_SIZES[0]
 MAX_WAITING = 32
 """Windows that wait for the encoder: 77 MB of 224 x 224 pixels."""
 MAX_DECODERS = 8
+CLIPS_PER_DECODER = 8
+"""For fewer clips one more process would hardly have started before they are decoded."""
+DECODER_LIMITS = DecoderLimits(memory_bytes=1_024_000_000, seconds=300.0)
 STOP_POLL_S = 0.1
-UNUSABLE = (VideoError, OSError)
+UNUSABLE = (VideoError, VideoTooCostlyError, VideoUndecodableError, OSError)
 """What says that a clip can't be used; anything else ends the work."""
 
 
@@ -76,15 +85,25 @@ class _Open:
         return self.ended is not None and (self.ended.error is not None or len(self.filmed) == self.num_sent)
 
 
-def embed_clips(clips: Sequence[Clip], embedder: Embedder, num_decoders: int | None = None) -> Generator[EmbeddedClip]:
+def embed_clips(
+    clips: Sequence[Clip],
+    embedder: Embedder,
+    num_decoders: int | None = None,
+    limits: DecoderLimits = DECODER_LIMITS,
+) -> Generator[EmbeddedClip]:
     """Embed clips as filmed and mirrored; gives each as soon as it is done, in no order.
 
     Args:
         clips: what to embed.
         embedder: how.
-        num_decoders: threads that decode; by default one per core, at most eight.
+        num_decoders: processes that decode; by default one per core, at most eight, and fewer for few clips.
+        limits: of decoding one clip.
+
+    Raises:
+        ServiceError: the processes do not start.
     """
-    feed = _Feed(clips, embedder, num_decoders or min(MAX_DECODERS, os.cpu_count() or 1))
+    worthwhile = math.ceil(len(clips) / CLIPS_PER_DECODER)
+    feed = _Feed(clips, embedder, num_decoders or min(MAX_DECODERS, os.cpu_count() or 1, worthwhile), limits)
     try:
         yield from _encode(feed, embedder)
     finally:
@@ -138,14 +157,19 @@ def _completed(under_way: dict[int, _Open]) -> Iterator[EmbeddedClip]:
 class _Feed:
     """The decoders and the queue between them and the encoder."""
 
-    def __init__(self, clips: Sequence[Clip], embedder: Embedder, num_decoders: int) -> None:
+    def __init__(self, clips: Sequence[Clip], embedder: Embedder, num_decoders: int, limits: DecoderLimits) -> None:
         self._embedder = embedder
+        self._limits = limits
         self._clips = iter(enumerate(clips))
         self._taking = threading.Lock()
         self._messages: queue.Queue[_Window | _Ended | None] = queue.Queue(MAX_WAITING)
         self._stopped = threading.Event()
+        self._changing = threading.Lock()
+        self._decoders: dict[int, Decoder] = {}
+        """By the number of the thread that waits for it."""
         self._threads = [
-            threading.Thread(target=self._decode, name=f"decoder-{number}") for number in range(num_decoders)
+            threading.Thread(target=self._decode, args=(number,), name=f"decoder-{number}")
+            for number in range(num_decoders)
         ]
         for thread in self._threads:
             thread.start()
@@ -163,32 +187,70 @@ class _Feed:
     def stop(self) -> None:
         """Stop decoding and wait until nobody does."""
         self._stopped.set()
+        with self._changing:
+            for decoder in self._decoders.values():
+                decoder.kill()
         for thread in self._threads:
             thread.join()
 
-    def _decode(self) -> None:
+    def _decode(self, thread: int) -> None:
         """One decoder: clip after clip."""
-        while not self._stopped.is_set():
-            with self._taking:
-                number, clip = next(self._clips, (None, None))
-            if number is None or clip is None:
-                break
-            self._send(self._cut(number, clip))
-        self._send(None)
-
-    def _cut(self, number: int, clip: Clip) -> _Ended:
-        """Send the windows of a clip; gives how it ended."""
-        embedder = self._embedder
+        number = -1
         try:
-            with open_windows(
-                clip.path, embedder.cutting, limits=embedder.limits, start_s=clip.start_s, end_s=clip.end_s
-            ) as windows:
-                for window in windows:
-                    if not self._send(_Window(number, window)):
-                        break
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits, who tells apart what is expected
-            return _Ended(number, error)
-        return _Ended(number)
+            while (taken := self._next()) is not None:
+                number, clip = taken
+                self._send(_Ended(number, self._cut(thread, number, clip)))
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits: it is no fault of a clip
+            self._send(_Ended(number, error))
+        finally:
+            self._end_decoder(thread)
+            self._send(None)
+
+    def _next(self) -> tuple[int, Clip] | None:
+        """A clip that nobody has taken; None where there is none, or nobody waits for it any more."""
+        with self._taking:
+            return None if self._stopped.is_set() else next(self._clips, None)
+
+    def _cut(self, thread: int, number: int, clip: Clip) -> Exception | None:
+        """Send the windows of a clip; gives why it can't be used, where it can't."""
+        embedder = self._embedder
+        decoder = self._decoder(thread)
+        try:
+            with clip.path.open("rb") as video:
+                stretch = Stretch(clip.start_s, clip.end_s)
+                cut = decoder.cut(video.fileno(), embedder.cutting, embedder.limits, stretch)
+        except (VideoTooCostlyError, VideoUndecodableError) as error:
+            self._end_decoder(thread)
+            return error
+        except (VideoError, OSError) as error:
+            return error
+        for window in cut.moving_windows():
+            if not self._send(_Window(number, window)):
+                break
+        return None
+
+    def _decoder(self, thread: int) -> Decoder:
+        """The process of a thread, started; a new one where it has none, or where its own has done enough."""
+        known = self._decoders.get(thread)
+        if known is not None and known.num_done < VIDEOS_PER_PROCESS:
+            return known
+        self._end_decoder(thread)
+        decoder = Decoder(self._limits)
+        with self._changing:
+            self._decoders[thread] = decoder
+        if self._stopped.is_set():  # `stop` may have missed it
+            decoder.kill()
+        try:
+            decoder.start()
+        except (VideoTooCostlyError, VideoUndecodableError) as error:  # no video was there yet to be blamed
+            raise ServiceError("a decoding process does not start; its own words are on the error stream") from error
+        return decoder
+
+    def _end_decoder(self, thread: int) -> None:
+        with self._changing:
+            decoder = self._decoders.pop(thread, None)
+        if decoder is not None:
+            decoder.kill()
 
     def _send(self, message: _Window | _Ended | None) -> bool:
         """Queue a message; False where nobody will take it any more."""

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from app.errors import SourceError
 from index.entries import Entry
@@ -83,7 +83,7 @@ def entry_of(values: Mapping[str, object]) -> Entry:
     if end_s is not None and end_s <= (start_s or 0.0):
         raise RowError(f"end_s is {end_s:g}, start_s {start_s or 0:g}; end_s must be larger, or empty for the end")
     return Entry(
-        id=_text(values, "id") or video,
+        id=_id(values) or PurePosixPath(video).as_posix(),
         gloss=gloss,
         video=video,
         signer=_text(values, "signer"),
@@ -166,6 +166,11 @@ def _decoded(content: bytes) -> str:
     return content.decode("utf-8-sig", errors="surrogateescape")
 
 
+def holds_control_characters(text: str) -> bool:
+    """Whether a text holds what is no letter or sign, such as a line break."""
+    return any(unicodedata.category(character) == "Cc" for character in text)
+
+
 def _text(values: Mapping[str, object], column: str) -> str | None:
     """A value as text in Unicode's composed form; None where it is empty."""
     value = values.get(column)
@@ -178,9 +183,19 @@ def _text(values: Mapping[str, object], column: str) -> str | None:
         raise RowError(f"{column} has {len(text)} characters; at most {MAX_CHARACTERS} are taken")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise RowError(f"{column} is not valid UTF-8; save the file as UTF-8")
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    if holds_control_characters(text):
         raise RowError(f"{column} holds a control character or a line break: {text[:60]!r}")
     return text or None
+
+
+def _id(values: Mapping[str, object]) -> str | None:
+    """An id, which becomes part of an address: browsers and proxies rewrite some, and nobody could ask for those."""
+    identity = _text(values, "id")
+    if identity is not None and not {"", ".", ".."}.isdisjoint(identity.split("/")):
+        raise RowError(
+            f"the id {identity[:60]!r} can't be part of an address: between / there must be more than nothing, . or .."
+        )
+    return identity
 
 
 def _seconds(values: Mapping[str, object], column: str) -> float | None:

@@ -5,6 +5,7 @@
     ├── AdminKeyError           an admin route without the key
     ├── StretchError            start_s and end_s that hold nothing
     ├── UploadTooLargeError     a request body above the limit
+    ├── UploadTooSlowError      a request body that takes too long to arrive
     ├── VideoTooCostlyError     decoding took more time or memory than allowed
     ├── VideoUndecodableError   the decoder ended over a video
     ├── OverloadedError         as much is in the works as can be; try later
@@ -61,6 +62,10 @@ class StretchError(ServiceError):
 
 class UploadTooLargeError(ServiceError):
     """The request body has more bytes than allowed."""
+
+
+class UploadTooSlowError(ServiceError):
+    """The request body takes longer to arrive than allowed."""
 
 
 class VideoTooCostlyError(ServiceError):
@@ -153,6 +158,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     UploadTooLargeError: ProblemKind(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", "The upload is too large"
     ),
+    UploadTooSlowError: ProblemKind(HTTPStatus.REQUEST_TIMEOUT, "upload-too-slow", "The upload takes too long"),
     VideoTooCostlyError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-too-costly", VIDEO),
     VideoUndecodableError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-unusable", VIDEO),
     OverloadedError: ProblemKind(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "The service has too much to do"),
@@ -179,6 +185,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     model_errors.EncoderFileError: INTERNAL,
     model_errors.EncoderContractError: INTERNAL,
     model_errors.ProviderError: INTERNAL,
+    model_errors.EncoderOutputError: INTERNAL,
     model_errors.CheckpointError: INTERNAL,
     model_errors.ExportError: INTERNAL,
     model_errors.FetchError: INTERNAL,

@@ -6,9 +6,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 import numpy as np
 
 from app.errors import NothingUsableError
@@ -18,6 +19,9 @@ from app.services import Services
 from app.settings import MAX_K
 from app.sources import SourceClip, scan
 from model.errors import VideoError
+
+if TYPE_CHECKING:
+    import httpx
 
 RECALL_AT = (1, 5, 10, 20)
 PERCENTILES = (50, 90, 95, 99)
@@ -150,7 +154,7 @@ def ask_offline(services: Services, depth: int) -> Ask:
     return ask
 
 
-def ask_over_http(client: httpx.Client) -> Ask:
+def ask_over_http(client: "httpx.Client") -> Ask:
     """Posts videos to a running service."""
 
     def ask(clip: SourceClip) -> Answer:
@@ -160,7 +164,7 @@ def ask_over_http(client: httpx.Client) -> Ask:
         with clip.path.open("rb") as video:
             response = client.post("/search", files={"video": (clip.path.name, video)}, data=form)
         answer = response.json()
-        if response.status_code != httpx.codes.OK:
+        if response.status_code != HTTPStatus.OK:
             return Answer((), answer["detail"])
         return Answer(tuple(hit["sign"]["gloss"] for hit in answer["hits"]))
 

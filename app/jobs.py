@@ -47,7 +47,7 @@ class Job:
     """Seconds left in this phase, from its pace so far."""
     skipped: tuple[Skipped, ...] = ()
     snapshot_id: str | None = None
-    """What it published."""
+    """What is current after it: what it published, or, where nothing had changed, the one of before."""
     error: str | None = None
     """Why it failed."""
 
@@ -58,7 +58,7 @@ class Job:
 
 
 Work = Callable[[Progress], str]
-"""What a job does; gives the id of the snapshot it published."""
+"""What a job does; gives the id of the snapshot that is current after it."""
 
 
 class Jobs:

@@ -16,6 +16,7 @@ from app.routes import entries, health, pages, reindex, search, signs
 from app.searches import Searches
 from app.services import Services, open_services
 from app.settings import Settings
+from app.shutdown import AnswerWhenStopped
 from app.uploads import UploadLimit
 
 
@@ -52,7 +53,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         app.include_router(routes.router)
     app.mount(pages.FILES_PATH, GZipMiddleware(pages.PageFiles()), name="page files")
     problems.install(app)
-    app.add_middleware(UploadLimit, max_bytes=settings.max_upload_bytes)
+    app.add_middleware(UploadLimit, max_bytes=settings.max_upload_bytes, max_s=settings.upload_s)
+    app.add_middleware(AnswerWhenStopped)
     app.add_middleware(AccessLog, metrics=metrics)
     app.add_middleware(RequestIds)  # the outermost: whatever answers, the answer has an id
     return app

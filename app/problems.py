@@ -19,6 +19,8 @@ from app.errors import (
     OverloadedError,
     ProblemKind,
     ServiceError,
+    UploadTooLargeError,
+    UploadTooSlowError,
 )
 from app.request_ids import REQUEST_ID_HEADER, request_id
 from app.schemas import InvalidPart, Problem
@@ -138,4 +140,6 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, JobRunningError):
         return {"Location": f"/v1/jobs/{error.members['job_id']}"}
+    if isinstance(error, UploadTooSlowError | UploadTooLargeError):
+        return {"Connection": "close"}  # what is still to come of the body is nobody's
     return {}

@@ -20,6 +20,7 @@ import numpy as np
 
 from app import bulk
 from app.bulk import EmbeddedClip
+from app.decoding.decoder import DecoderLimits
 from app.errors import NothingUsableError
 from app.progress import Progress, Skipped
 from app.sources import Scan, SourceClip, scan
@@ -31,8 +32,11 @@ from index.errors import SnapshotError, VectorsError
 from index.protocol import Floats, unit_rows
 from index.snapshot import Manifest
 from model.embed import Embedder, EncodedWindows
+from model.errors import EncoderOutputError
 from model.pooling import pool
 
+LASTING = ("source", "settings", "stride_frames", "trained", "skipped")
+"""What a report says of more than one run: where it differs, something has changed."""
 MAX_LISTED = 100
 """Signs with one video that the report names."""
 
@@ -84,8 +88,9 @@ def rebuild(
     cache: EmbeddingCache,
     progress: Progress,
     mode: Mode = Mode.MISSING,
+    decoding: DecoderLimits = bulk.DECODER_LIMITS,
 ) -> Manifest:
-    """Publish the clips of a folder as the new snapshot.
+    """Publish the clips of a folder as the new snapshot, unless it would only repeat the current one.
 
     A clip that can't be used is left out and reported; it stops nothing else.
 
@@ -96,8 +101,14 @@ def rebuild(
         cache: what was embedded before; what is embedded now is added.
         progress: is told the phases `scan`, `hash`, `embed`, `check` and `publish`; may raise to stop the work.
         mode: embed what is new or changed, or everything.
+        decoding: limits of decoding one clip.
+
+    Returns:
+        The manifest of the snapshot that is current now. Where nothing has changed it is the one of before, with the
+        report of this run, in which `previous` then names that snapshot itself.
 
     Raises:
+        ServiceError: the decoding processes do not start.
         SourceError: the folder can't be read.
         NothingUsableError: not one clip could be used.
         SelfCheckError: the new vectors do not find themselves.
@@ -109,7 +120,7 @@ def rebuild(
     with gathered.timed("hash"):
         wanted = _recall(found.clips, embedder, cache if mode is Mode.MISSING else None, progress, gathered)
     with gathered.timed("embed"):
-        _embed_missing(wanted, embedder, cache, progress, gathered)
+        _embed_missing(wanted, embedder, cache, progress, gathered, decoding)
     entries, vectors = _rows(wanted, progress, gathered)
     skipped = [*found.skipped, *(gathered.skipped[c.entry.id] for c in found.clips if c.entry.id in gathered.skipped)]
     if not entries:
@@ -130,7 +141,11 @@ def rebuild(
         **_card(entries, skipped, examination, gathered, cache),
     }
     encoder_id = embedder.encoder.info.encoder_id
-    manifest = snapshot.publish(snapshots, vectors, entries, encoder_id=encoder_id, report=report, built=built)
+    same = snapshot.current_if_same(snapshots, vectors, entries, encoder_id=encoder_id)
+    if same is not None and all(same.report.get(name) == report[name] for name in LASTING):
+        manifest = replace(same, report=report)
+    else:
+        manifest = snapshot.publish(snapshots, vectors, entries, encoder_id=encoder_id, report=report, built=built)
     cache.touch(_both(w.key)[side] for w in wanted for side in (0, 1))
     progress.advance()
     return manifest
@@ -195,14 +210,22 @@ def _both(key: ClipKey) -> tuple[ClipKey, ClipKey]:
 
 
 def _cached(key: ClipKey, cache: EmbeddingCache) -> Floats | None:
-    """[2, D] the vectors of a clip as filmed and mirrored, where the cache has both."""
+    """[2, D] the vectors of a clip as filmed and mirrored, where the cache has both and they can be used."""
     found = [cache.get(each) for each in _both(key)]
     kept = [windows for windows in found if windows is not None]
-    return np.stack([pool(windows.embedding, windows.activity) for windows in kept]) if len(kept) == 2 else None
+    try:
+        return _pooled(kept) if len(kept) == 2 else None
+    except EncoderOutputError:
+        return None
 
 
 def _embed_missing(
-    wanted: Sequence[Wanted], embedder: Embedder, cache: EmbeddingCache, progress: Progress, gathered: Gathered
+    wanted: Sequence[Wanted],
+    embedder: Embedder,
+    cache: EmbeddingCache,
+    progress: Progress,
+    gathered: Gathered,
+    decoding: DecoderLimits,
 ) -> None:
     """Embed what has no vectors yet, each clip once, however many entries show it."""
     missing: dict[ClipKey, list[SourceClip]] = defaultdict(list)
@@ -212,24 +235,37 @@ def _embed_missing(
     keys = list(missing)
     clips = [bulk.Clip(missing[key][0].path, key.start_s, key.end_s) for key in keys]
     progress.phase("embed", len(keys))
-    with closing(bulk.embed_clips(clips, embedder)) as embedded:
+    with closing(bulk.embed_clips(clips, embedder, limits=decoding)) as embedded:
         for clip in embedded:
             key = keys[clip.number]
-            if clip.error is not None:
-                for source in missing[key]:
-                    _skip(source, str(clip.error), progress, gathered)
-            else:
+            try:
                 gathered.vectors[key] = _keep(key, clip, cache)
                 gathered.num_embedded += 1
+            except (*bulk.UNUSABLE, EncoderOutputError) as error:
+                for source in missing[key]:
+                    _skip(source, str(error), progress, gathered)
             progress.advance()
 
 
 def _keep(key: ClipKey, clip: EmbeddedClip, cache: EmbeddingCache) -> Floats:
-    """Put an embedded clip into the cache; gives its vectors [2, D]."""
+    """Put an embedded clip into the cache; gives its vectors [2, D].
+
+    Raises:
+        Exception: why the clip can't be used; one of `bulk.UNUSABLE`.
+        EncoderOutputError: what the encoder gave can't be used; it is not kept.
+    """
+    if clip.error is not None:
+        raise clip.error
     assert clip.filmed is not None
     assert clip.mirrored is not None
     sides = [_windows(side) for side in (clip.filmed, clip.mirrored)]
+    vectors = _pooled(sides)
     cache.put(zip(_both(key), sides, strict=True))
+    return vectors
+
+
+def _pooled(sides: Sequence[WindowEmbeddings]) -> Floats:
+    """[2, D] the vectors of a clip, as filmed and mirrored."""
     return np.stack([pool(side.embedding, side.activity) for side in sides])
 
 

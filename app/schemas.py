@@ -285,7 +285,7 @@ class JobAnswer(Schema):
     total: int
     eta_s: float | None = Field(description="Seconds left in this phase.")
     skipped: list[SkippedAnswer]
-    snapshot_id: str | None = Field(description="What the job published.")
+    snapshot_id: str | None = Field(description="What is current after the job: published by it, or unchanged.")
     error: str | None
 
     @classmethod

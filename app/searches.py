@@ -12,8 +12,7 @@ import numpy as np
 from anyio import to_thread
 
 from app.batcher import Batcher
-from app.decoding.decoder import Decoder, DecoderLimits
-from app.decoding.pool import DecoderPool
+from app.decoding.decoder import Decoder
 from app.errors import ServiceError, StretchError, VectorError
 from app.lookup import WHOLE, Lookup, Stretch
 from app.metrics import Metrics
@@ -41,8 +40,7 @@ class Searches:
         self._services = services
         self._metrics = metrics
         self._cutting = Cutting.of(services.encoder.info)
-        limits = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
-        self._decoders = DecoderPool(settings.decoders, limits)
+        self._decoders = services.take_decoders()
         self._batcher = Batcher(services.encoder, BATCH_SIZES[0], metrics.batch_windows.observe)
         self.decoders_state = "warming up"
         """What `/readyz` tells of the decoding processes."""

@@ -1,10 +1,14 @@
 """What lives as long as the service: the encoder, the dictionary in use, the jobs."""
 
+import gc
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from app.decoding.decoder import DecoderLimits
+from app.decoding.pool import DecoderPool
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
 from app.jobs import Job, Jobs
 from app.progress import Progress
@@ -22,6 +26,8 @@ from model.runtime import OnnxEncoder
 
 FILL_COMMAND = "python -m app index build DIR"
 READY = "ready"
+PATIENCE = 10
+"""How many times as long as a query's video one of the dictionary may take to decode: nobody waits for it."""
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +47,12 @@ class Services:
         self.settings = settings
         self.encoder = encoder
         self.jobs = Jobs()
+        self._decoding = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
         self._dictionary: Dictionary | None = None
         self._why_none = "nothing was loaded yet"
         self._encoder_state = "warming up"
         self._warming: threading.Thread | None = None
+        self._decoders: DecoderPool | None = None
 
     def load(self) -> None:
         """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
@@ -59,7 +67,7 @@ class Services:
         else:
             for note in loaded.notes:
                 log.warning("%s", note)
-            self._dictionary = loaded
+            self._use(loaded)
 
     def dictionary(self) -> Dictionary:
         """The dictionary in use.
@@ -72,7 +80,7 @@ class Services:
         return self._dictionary
 
     def rebuild(self, progress: Progress, mode: Mode = Mode.MISSING) -> Manifest:
-        """Index the dictionary folder, publish, and take the new snapshot into use.
+        """Index the dictionary folder, publish what has changed, and take the new snapshot into use.
 
         Args:
             progress: is told how far it is; may raise to stop the work.
@@ -87,12 +95,18 @@ class Services:
         embedder = Embedder(self.encoder, limits=self.settings.video_limits)
         with EmbeddingCache(self.settings.cache) as cache:
             manifest = rebuild(
-                folder, embedder, snapshots=self.settings.snapshots, cache=cache, progress=progress, mode=mode
+                folder,
+                embedder,
+                snapshots=self.settings.snapshots,
+                cache=cache,
+                progress=progress,
+                mode=mode,
+                decoding=replace(self._decoding, seconds=PATIENCE * self._decoding.seconds),
             )
             cache.prune(self.settings.max_cache_bytes)
-        self._dictionary = snapshot.load(
-            self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device
-        )
+        if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
+            gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
+            self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device))
         return manifest
 
     def activate(self, snapshot_id: str) -> Dictionary:
@@ -104,13 +118,15 @@ class Services:
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
         """
-        self._dictionary = snapshot.activate(
+        gc.collect()
+        activated = snapshot.activate(
             self.settings.snapshots,
             snapshot_id,
             encoder_id=self.encoder.info.encoder_id,
             device=self.settings.index_device,
         )
-        return self._dictionary
+        self._use(activated)
+        return activated
 
     def video_folder(self) -> Path:
         """Where the videos of the dictionary in use lie, with links followed: the set folder, or the indexed one.
@@ -139,6 +155,15 @@ class Services:
             self._warming = threading.Thread(target=self._warm, name="warm-up")
             self._warming.start()
 
+    def start_decoders(self) -> None:
+        """Start the processes that decode query videos; they get ready beside whatever else there is to do."""
+        self._decoders = self._new_decoders()
+
+    def take_decoders(self) -> DecoderPool:
+        """The decoders, which are the caller's from now on; those that were started already, where there are any."""
+        taken, self._decoders = self._decoders or self._new_decoders(), None
+        return taken
+
     def require_ready(self, **others: str) -> None:
         """Make sure that a search would be answered, at its usual speed.
 
@@ -159,8 +184,19 @@ class Services:
     def close(self) -> None:
         """Stop the background work and wait for it."""
         self.jobs.close()
+        if self._decoders is not None:
+            self._decoders.close()
         if self._warming is not None:
             self._warming.join()
+
+    def _use(self, loaded: Dictionary) -> None:
+        """Take a dictionary into use."""
+        self._dictionary = loaded
+        # It holds no cycles and stays for long: no search should wait until it was looked through for garbage.
+        gc.freeze()
+
+    def _new_decoders(self) -> DecoderPool:
+        return DecoderPool(self.settings.decoders, self._decoding)
 
     def _folder(self) -> Path:
         if self.settings.dictionary is None:
@@ -183,7 +219,7 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     Args:
         settings: of the service.
         encoder: instead of the one that the settings name.
-        warm: begin to warm the encoder, beside the loading.
+        warm: begin to warm the encoder and start the decoders, beside the loading.
 
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
@@ -194,6 +230,7 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
     services = Services(settings, opened)
     if warm:
+        services.start_decoders()
         services.start_warming()
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     admin_key: Annotated[SecretStr, Field(min_length=8)] | None = None
     max_video_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
+    upload_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 300.0
     max_searches: Annotated[int, Field(ge=1)] = 16
     decoders: Annotated[int, Field(ge=1)] = 2
     decode_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0

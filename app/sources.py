@@ -134,6 +134,8 @@ def _refusal(root: Path, path: Path, name: str) -> str | None:
         return reason
     if not _is_text(name):
         return "its name is not valid UTF-8; rename it"
+    if entries_file.holds_control_characters(name):
+        return "its name holds a control character or a line break; rename it"
     return None if gloss_of(root, path) else "its name leaves no gloss; rename it"
 
 

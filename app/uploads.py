@@ -1,9 +1,10 @@
-"""Request bodies stop at a limit while they arrive, so that nothing larger is ever held.
+"""Request bodies stop at a limit while they arrive, so that nothing larger, or slower, is ever held.
 
 A video up to a megabyte stays in memory, a larger one goes to a temporary file without a name; both are gone when the
 request is answered.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import OverloadedError, ServiceError, UploadTooLargeError
+from app.errors import OverloadedError, ServiceError, UploadTooLargeError, UploadTooSlowError
 from app.problems import expected_response
 
 FORM_OVERHEAD_BYTES = 64_000
@@ -23,14 +24,22 @@ SEARCH_PATHS = ("/search", "/v1/search")
 
 
 class UploadLimit:
-    """Middleware: refuses a body above the limit, by its declared length or by what has arrived.
+    """Middleware: refuses a body above the limit, by its declared length or by what has arrived, and one that is slow.
 
     A video that there is no place for is refused before its body is read.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, max_s: float) -> None:
+        """Set the limits.
+
+        Args:
+            app: what handles requests.
+            max_bytes: of a video; a body may have a little more.
+            max_s: from the beginning of a request to the end of its body.
+        """
         self._app = app
         self._max_bytes = max_bytes
+        self._max_s = max_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -41,17 +50,19 @@ class UploadLimit:
             response = expected_response(Request(scope), refusal)
             await response(scope, receive, send)
             return
-        num_bytes = 0
+        num_bytes, is_whole = 0, False
+        until = asyncio.get_running_loop().time() + self._max_s
 
-        async def receive_within_limit() -> Message:
-            nonlocal num_bytes
-            message = await receive()
+        async def receive_within_limits() -> Message:
+            nonlocal num_bytes, is_whole
+            message = await receive() if is_whole else await self._in_time(receive, until)
             num_bytes += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
             if num_bytes > self._max_bytes + FORM_OVERHEAD_BYTES:
                 raise self._too_large(num_bytes)
             return message
 
-        await self._app(scope, receive_within_limit, send)
+        await self._app(scope, receive_within_limits, send)
 
     def _refusal(self, scope: Scope) -> ServiceError | None:
         """Why a request is refused before its body is read, or None where it is not."""
@@ -64,6 +75,17 @@ class UploadLimit:
             except OverloadedError as error:
                 return error
         return None
+
+    async def _in_time(self, receive: Receive, until: float) -> Message:
+        """The next part of a body."""
+        try:
+            async with asyncio.timeout_at(until):
+                return await receive()
+        except TimeoutError as error:
+            raise UploadTooSlowError(
+                f"the upload has not arrived whole within {self._max_s:g} s (SIGNDEX_UPLOAD_S): send a smaller video,"
+                " or over a faster connection"
+            ) from error
 
     def _too_large(self, num_bytes: int) -> UploadTooLargeError:
         return UploadTooLargeError(

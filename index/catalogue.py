@@ -61,13 +61,15 @@ class Catalogue:
 
     def __init__(self, entries: Iterable[Entry], signs: Iterable[Sign]) -> None:
         """Arrange the entries as filmed; entry i shows sign i."""
-        by_sign: dict[Sign, list[Entry]] = defaultdict(list)
+        shown: dict[str, list[Entry]] = defaultdict(list)
+        by_id: dict[str, Sign] = {}
         self._entries: dict[str, Entry] = {}
         for entry, sign in zip(entries, signs, strict=True):
             self._entries[entry.id] = entry
-            by_sign[sign].append(entry)
-        self._records = {sign.id: SignRecord(sign, tuple(shown)) for sign, shown in by_sign.items()}
-        self._folded = {sign.id: folded(sign.gloss) for sign in by_sign}
+            by_id[sign.id] = sign
+            shown[sign.id].append(entry)
+        self._records = {sign_id: SignRecord(sign, tuple(shown[sign_id])) for sign_id, sign in by_id.items()}
+        self._folded = {sign_id: folded(sign.gloss) for sign_id, sign in by_id.items()}
         self._alphabetical = sorted(
             self._records.values(), key=lambda record: (self._folded[record.sign.id], record.sign.language or "")
         )

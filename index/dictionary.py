@@ -73,14 +73,14 @@ class Dictionary:
         self.created_at = created_at
         self.notes = notes
         self.entries = tuple(entries)
-        shown = _signs_shown(self.entries)
-        self.signs = tuple(dict.fromkeys(shown))
+        self.signs, numbers = _signs_shown(self.entries)
         self._vectors = vectors
         self._vector_index = vector_index
-        self._sign_of_row, self._rows_of_sign = _group(shown, self.signs)
+        self._sign_of_row = np.array(numbers, dtype=np.int64)
+        self._rows_of_sign = _group(self._sign_of_row, len(self.signs))
         self._number_of_sign = {sign.id: number for number, sign in enumerate(self.signs)}
         self._rows_of_tag = _rows_of_tags(self.entries)
-        self._catalogue = Catalogue(*_as_filmed(self.entries, shown))
+        self._catalogue = Catalogue(*_as_filmed(self.entries, self.signs, numbers))
 
     @property
     def num_signs(self) -> int:
@@ -203,25 +203,24 @@ class Dictionary:
         return Hit(0, self.signs[sign], score, nearest.mirrored, tuple(best_of_each.values()))
 
 
-def _signs_shown(entries: Sequence[Entry]) -> list[Sign]:
-    """The sign of each entry; entries of one sign share the object."""
-    signs: dict[tuple[str, str | None], Sign] = {}
-    shown = []
+def _signs_shown(entries: Sequence[Entry]) -> tuple[tuple[Sign, ...], list[int]]:
+    """All signs, and for each entry the number of its sign."""
+    known: dict[tuple[str, str | None], int] = {}
+    signs: list[Sign] = []
+    numbers = []
     for entry in entries:
-        key = (entry.gloss, entry.language)
-        if key not in signs:
-            signs[key] = entry.sign
-        shown.append(signs[key])
-    return shown
+        number = known.setdefault((entry.gloss, entry.language), len(signs))
+        if number == len(signs):
+            signs.append(entry.sign)
+        numbers.append(number)
+    return tuple(signs), numbers
 
 
-def _group(shown: Sequence[Sign], signs: Sequence[Sign]) -> tuple[Ints, list[Ints]]:
-    """For each row the number of its sign, and for each sign its rows."""
-    number = {sign: i for i, sign in enumerate(signs)}
-    sign_of_row = np.array([number[sign] for sign in shown], dtype=np.int64)
+def _group(sign_of_row: Ints, num_signs: int) -> list[Ints]:
+    """For each sign its rows."""
     by_sign = np.argsort(sign_of_row, kind="stable")
-    firsts = np.searchsorted(sign_of_row[by_sign], np.arange(1, len(signs)))
-    return sign_of_row, np.split(by_sign, firsts)
+    firsts = np.searchsorted(sign_of_row[by_sign], np.arange(1, num_signs))
+    return np.split(by_sign, firsts)
 
 
 def _rows_of_tags(entries: Sequence[Entry]) -> Mapping[str, list[int]]:
@@ -232,7 +231,9 @@ def _rows_of_tags(entries: Sequence[Entry]) -> Mapping[str, list[int]]:
     return dict(rows)
 
 
-def _as_filmed(entries: Sequence[Entry], shown: Sequence[Sign]) -> tuple[list[Entry], list[Sign]]:
+def _as_filmed(
+    entries: Sequence[Entry], signs: Sequence[Sign], numbers: Sequence[int]
+) -> tuple[list[Entry], list[Sign]]:
     """Each entry once, with its sign."""
     rows = [row for row, entry in enumerate(entries) if not entry.mirrored]
-    return [entries[row] for row in rows], [shown[row] for row in rows]
+    return [entries[row] for row in rows], [signs[numbers[row]] for row in rows]

@@ -12,6 +12,7 @@ replaced. The one that was published before stays for going back; older ones go.
 
 import datetime
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -101,6 +102,27 @@ def publish(
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
 
+def current_if_same(folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str) -> Manifest | None:
+    """The current snapshot, where these vectors and entries would only repeat it and its files are whole; else None.
+
+    Args:
+        folder: the snapshots folder.
+        vectors: [N, D] float32, as they would be published; every bit counts.
+        entries: N of them.
+        encoder_id: the encoder that the vectors come from.
+    """
+    try:
+        manifest = read_manifest(folder / current_id(folder))
+    except SnapshotError:
+        return None
+    snapshot = folder / manifest.snapshot_id
+    if manifest.encoder_id != encoder_id or any(_difference(snapshot, manifest, name) for name in manifest.sha256):
+        return None
+    if not np.array_equal(_read_vectors(snapshot / VECTORS), vectors):
+        return None
+    return manifest if _read_entries(snapshot / ENTRIES) == list(entries) else None
+
+
 def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu") -> Dictionary:
     """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
 
@@ -123,17 +145,17 @@ def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu"
         if reason := _difference(snapshot, manifest, name):
             raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
     vectors = _read_vectors(snapshot / VECTORS)
-    entries = _read_entries(snapshot / ENTRIES)
     vector_index, notes = _on_gpu(vectors) if device == "cuda" else _derived_index(snapshot, manifest, vectors)
-    return Dictionary(
-        snapshot_id=manifest.snapshot_id,
-        encoder_id=manifest.encoder_id,
-        created_at=manifest.created_at,
-        entries=entries,
-        vectors=vectors,
-        vector_index=vector_index,
-        notes=notes,
-    )
+    with _without_collecting():
+        return Dictionary(
+            snapshot_id=manifest.snapshot_id,
+            encoder_id=manifest.encoder_id,
+            created_at=manifest.created_at,
+            entries=_read_entries(snapshot / ENTRIES),
+            vectors=vectors,
+            vector_index=vector_index,
+            notes=notes,
+        )
 
 
 def activate(folder: Path, snapshot_id: str, *, encoder_id: str, device: Device = "cpu") -> Dictionary:
@@ -335,6 +357,18 @@ def _difference(snapshot: Path, manifest: Manifest, name: str) -> str | None:
     return None if actual == expected else f"{name} has sha256 {actual[:12]}, the manifest says {str(expected)[:12]}"
 
 
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Make many objects at once. All of them stay: looking for garbage meanwhile takes half as long as making them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _read_vectors(path: Path) -> Floats:
     """[N, D] float32, mapped: pages are read when a hit is scored."""
     vectors: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -345,7 +379,14 @@ def _read_entries(path: Path) -> list[Entry]:
     """The entries, in the order of the vectors."""
     # Lines hold no raw line break, so all of them make one JSON array: much faster than one call for each.
     lines = path.read_bytes().decode().removesuffix("\n").replace("\n", ",")
-    return [Entry(**{**each, "tags": tuple(each.get("tags", ()))}) for each in json.loads(f"[{lines}]")]
+    return [_entry(told) for told in json.loads(f"[{lines}]")]
+
+
+def _entry(told: dict[str, Any]) -> Entry:
+    """An entry from its line; the dict is used up."""
+    if "tags" in told:
+        told["tags"] = tuple(told["tags"])
+    return Entry(**told)
 
 
 def _line(entry: Entry) -> str:

@@ -10,6 +10,7 @@
     ├── EncoderFileError            the ONNX file
     │   ├── EncoderContractError    not the inputs, outputs or metadata of an encoder
     │   └── ProviderError           the device that was asked for can't be had
+    ├── EncoderOutputError          the encoder gave values that are no numbers
     ├── CheckpointError             a training checkpoint that can't be loaded: which tensors, and why
     ├── ExportError                 the written ONNX file disagrees with the network it came from
     └── FetchError                  a download that did not arrive whole
@@ -56,6 +57,10 @@ class EncoderContractError(EncoderFileError):
 
 class ProviderError(EncoderFileError):
     """The execution provider that was asked for is not to be had."""
+
+
+class EncoderOutputError(ModelError):
+    """What the encoder gave for a clip can't be used."""
 
 
 class CheckpointError(ModelError):

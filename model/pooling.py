@@ -3,6 +3,7 @@
 import numpy as np
 
 from model.encoder import Floats
+from model.errors import EncoderOutputError
 
 
 def window_weights(activity: Floats) -> Floats:
@@ -29,7 +30,15 @@ def pool(embeddings: Floats, activity: Floats) -> Floats:
 
     Returns:
         [D] float32 of unit length; all zero only where the weighted embeddings cancel out.
+
+    Raises:
+        EncoderOutputError: not all of it is finite.
     """
+    if not (np.isfinite(embeddings).all() and np.isfinite(activity).all()):
+        raise EncoderOutputError(
+            "the encoder gave values that are no numbers (NaN or infinite); on a GPU half precision may be too little"
+            " for this encoder: export it in full precision"
+        )
     vector = window_weights(activity) @ embeddings
     norm = np.linalg.norm(vector)
     return np.asarray(vector / norm if norm > 0 else vector, dtype=np.float32)

@@ -21,10 +21,11 @@ from app.decoding.messages import LENGTHS, MAX_HEAD_BYTES, Head, receive_exactly
 from app.errors import VideoTooCostlyError, VideoUndecodableError
 from app.lookup import WHOLE, Stretch
 from model import errors as model_errors
-from model.cut import Cutting, Seen
+from model.cut import Cutting, MovingWindow, Seen
 from model.encoder import Floats, Frames, Ints
 from model.errors import VideoError
 from model.video import VideoLimits
+from model.windows import Window
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 START_S = 60.0
@@ -73,6 +74,11 @@ class CutClip:
         """One window, [num_frames, H, W, 3], not copied."""
         row = self.first_rows[number]
         return self.frames[row : row + self.num_frames]
+
+    def moving_windows(self) -> Iterator[MovingWindow]:
+        """The windows as `model.cut` gives them, not copied."""
+        for number, (start_frame, motion) in enumerate(zip(self.start_frames, self.motion, strict=True)):
+            yield Window(int(start_frame), self[number]), float(motion)
 
 
 class Decoder:

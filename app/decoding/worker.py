@@ -30,8 +30,8 @@ def main() -> None:
     """Decode what comes over the socket, until the other side goes or memory runs out."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     limit_memory(int(sys.argv[2]))
-    send(sock, {"ready": True})
     try:
+        send(sock, {"ready": True})
         while (received := receive_with_file(sock)) is not None:
             head, number = received
             limit_processor_time(head["seconds"])

@@ -1,12 +1,17 @@
 """Many clips through one encoder."""
 
+import os
+import signal
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.bulk import Clip, embed_clips
+from app.decoding.decoder import Decoder, DecoderLimits
+from app.errors import ServiceError, VideoTooCostlyError, VideoUndecodableError
 from model.embed import Embedder
 from model.errors import NotAVideoError
 from model.pooling import pool
@@ -76,7 +81,10 @@ def test_nothing_to_embed_is_done_at_once():
 
 
 def decoders():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("decoder-")]
+    """What is left of threads that decode, and of their processes."""
+    threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("decoder-")]
+    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    return threads + [pid for pid in children if "decoding.worker" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 def test_stopping_early_leaves_no_decoder_behind(clips):
@@ -97,7 +105,38 @@ def test_a_fault_of_a_decoder_is_no_skipped_clip(clips, monkeypatch):
     def faulty(*_, **__):
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("app.bulk.open_windows", faulty)
+    monkeypatch.setattr("app.bulk.Decoder.cut", faulty)
     with pytest.raises(ZeroDivisionError, match="a fault"):
         list(embed_clips(clips, Embedder(FakeEncoder())))
     assert decoders() == []
+
+
+def test_processes_that_do_not_start_end_the_work_instead_of_skipping_every_clip(clips, monkeypatch):
+    monkeypatch.setattr("app.decoding.decoder.sys.executable", "/bin/false")
+    with pytest.raises(ServiceError, match="does not start"):
+        list(embed_clips(clips, Embedder(FakeEncoder())))
+    assert decoders() == []
+
+
+def test_a_process_that_a_clip_takes_down_costs_that_clip_alone(clips, monkeypatch):
+    decode = Decoder.cut
+    killed = []
+
+    def killed_once(decoder, video, *others):
+        if not killed:
+            killed.append(decoder.pid)
+            os.kill(decoder.pid, signal.SIGKILL)
+        return decode(decoder, video, *others)
+
+    monkeypatch.setattr("app.bulk.Decoder.cut", killed_once)
+    found = list(embed_clips(clips, Embedder(FakeEncoder())))
+    assert sorted(clip.number for clip in found) == list(range(12))
+    [error] = [clip.error for clip in found if clip.error is not None]
+    assert isinstance(error, VideoUndecodableError)
+    assert "SIGKILL" in str(error)
+
+
+def test_a_clip_that_takes_more_than_is_allowed_is_left_out(clips):
+    limits = DecoderLimits(memory_bytes=256_000_000, seconds=0.001)
+    found = list(embed_clips(clips[:2], Embedder(FakeEncoder()), limits=limits))
+    assert [type(clip.error) for clip in found] == [VideoTooCostlyError] * 2

@@ -105,10 +105,15 @@ def test_an_interrupted_build_keeps_the_old_snapshot(run, encoders, dictionary_f
     assert len(snapshot.manifests(tmp_path / "data/snapshots")) == 1
 
 
-def test_snapshots_are_listed_newest_first(run, dictionary_folder):
+def build_twice(run, folder, tmp_path):
+    """Publish two snapshots: of one folder, and of another one that holds the same."""
+    run("index", "build", folder)
+    run("index", "build", shutil.copytree(folder, tmp_path / "copy"))
+
+
+def test_snapshots_are_listed_newest_first(run, dictionary_folder, tmp_path):
     assert json.loads(run("index", "list", "--json")[1]) == []
-    for _ in range(2):
-        run("index", "build", dictionary_folder)
+    build_twice(run, dictionary_folder, tmp_path)
     listed = json.loads(run("index", "list", "--json")[1])
     assert [entry["current"] for entry in listed] == [True, False]
     assert listed[0]["created_at"] >= listed[1]["created_at"]
@@ -116,8 +121,7 @@ def test_snapshots_are_listed_newest_first(run, dictionary_folder):
 
 
 def test_a_snapshot_can_be_activated_and_a_wrong_id_is_an_error_of_one_line(run, dictionary_folder, tmp_path):
-    for _ in range(2):
-        run("index", "build", dictionary_folder)
+    build_twice(run, dictionary_folder, tmp_path)
     new, old = (listed["snapshot_id"] for listed in json.loads(run("index", "list", "--json")[1]))
     code, out, _ = run("index", "activate", old, "--json")
     assert (code, json.loads(out)["snapshot_id"]) == (0, old)
@@ -130,7 +134,9 @@ def test_a_snapshot_can_be_activated_and_a_wrong_id_is_an_error_of_one_line(run,
 
 def test_a_second_build_says_that_it_embedded_nothing(run, dictionary_folder):
     assert "5 embedded, 0 from the cache" in run("index", "build", dictionary_folder)[1]
-    assert "0 embedded, 5 from the cache" in run("index", "build", dictionary_folder)[1]
+    again = run("index", "build", dictionary_folder)[1]
+    assert "0 embedded, 5 from the cache" in again
+    assert "nothing has changed" in again
     card = json.loads(run("index", "build", dictionary_folder, "--mode", "full", "--json")[1])["report"]
     assert card["cache"]["num_embedded"] == 5
 

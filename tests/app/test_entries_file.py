@@ -132,6 +132,21 @@ def test_rows_that_can_not_be_used_are_reported_with_line_and_reason_and_stop_no
         assert reason in told[line], (line, told[line])
 
 
+@pytest.mark.parametrize("identity", ["..", ".", "a/../b", "../../etc/passwd", "/a", "a/", "a//b", "./a"])
+def test_an_id_that_no_address_can_hold_is_refused(folder, identity):
+    (folder / "entries.csv").write_text(f"id,gloss,video\n{identity},HOUSE,house.mp4\n")
+    found = scan(folder)
+    assert found.clips == ()
+    [skipped] = found.skipped
+    assert skipped.line == 2
+    assert "can't be part of an address" in skipped.reason
+
+
+def test_an_id_that_is_left_out_is_the_shortest_form_of_the_path(folder):
+    (folder / "entries.csv").write_text("gloss,video\nHOUSE,.//house.mp4\n")
+    assert [clip.entry.id for clip in scan(folder).clips] == ["house.mp4"]
+
+
 def test_a_quotation_mark_that_is_never_closed_costs_one_row(folder):
     found = write_csv(folder, "gloss,video", '"HOUSE,house.mp4', *["TREE,tree.mp4"] * 60, "DOG,signs/dog.webm")
     assert [clip.entry.gloss for clip in found.clips] == ["TREE", "DOG"]

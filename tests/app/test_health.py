@@ -115,9 +115,10 @@ def test_a_service_that_opens_its_own_parts_starts(settings, monkeypatch):
         assert client.get("/healthz").status_code == 200
 
 
-def test_decoders_that_do_not_start_are_told(start, monkeypatch):
+def test_decoders_that_do_not_start_are_told(settings, start, progress, monkeypatch):
+    open_services(settings, FakeEncoder()).rebuild(progress)
     monkeypatch.setattr("app.decoding.decoder.sys.executable", "/bin/false")
-    served = start(filled=True)
+    served = start()
     response = ready(served)
     assert response.status_code == 503
     assert "failed to start" in response.json()["checks"]["decoders"]

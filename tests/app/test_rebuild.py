@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 import pytest
 
-from app.errors import DictionaryEmptyError
+from app.errors import DictionaryEmptyError, NothingUsableError
 from app.reindex import Mode
 from app.services import open_services
 from app.settings import Settings
@@ -72,10 +72,55 @@ def test_a_second_run_with_nothing_changed_embeds_nothing_and_gives_the_same_vec
     before, num_windows = services.dictionary(), encoder.num_windows
     assert rebuild(services)["cache"] == {"num_cached": 5, "num_embedded": 0, "notes": []}
     assert encoder.num_windows == num_windows
-    after = services.dictionary()
-    assert after.entries == before.entries
-    files = [services.settings.snapshots / used.snapshot_id / "vectors.npy" for used in (before, after)]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    assert services.dictionary() is before
+
+
+def test_a_run_with_nothing_changed_publishes_nothing_and_keeps_the_way_back(services, folder):
+    rebuild(services)
+    older = services.dictionary().snapshot_id
+    write_clip(folder / "ZEBRA.mp4", 99)
+    rebuild(services)
+    current = services.dictionary().snapshot_id
+    for mode in (Mode.MISSING, Mode.FULL):
+        manifest = services.rebuild(SilentProgress(), mode)
+        assert manifest.snapshot_id == manifest.report["previous"]["snapshot_id"] == current
+    assert {kept.snapshot_id for kept in snapshot.manifests(services.settings.snapshots)} == {older, current}
+    assert services.activate(older).num_entries == 5
+
+
+def changed_gloss(folder):
+    (folder / "APPLE.mp4").rename(folder / "PEAR.mp4")
+
+
+def changed_picture(folder):
+    write_clip(folder / "APPLE.mp4", 98)
+
+
+def one_less(folder):
+    (folder / "APPLE.mp4").unlink()
+
+
+def one_that_can_not_be_used(folder):
+    (folder / "BROKEN.mp4").write_bytes(b"nothing")
+
+
+@pytest.mark.parametrize("change", [changed_gloss, changed_picture, one_less, one_that_can_not_be_used])
+def test_a_run_with_anything_changed_publishes_it(services, folder, change):
+    rebuild(services)
+    before = services.dictionary().snapshot_id
+    change(folder)
+    rebuild(services)
+    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) != before
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "entries.jsonl", "index.faiss", "manifest.json"])
+def test_a_run_with_nothing_changed_mends_a_snapshot_that_is_damaged_on_disk(services, name):
+    rebuild(services)
+    before = services.dictionary().snapshot_id
+    (services.settings.snapshots / before / name).write_bytes(b"{}")
+    rebuild(services)
+    assert services.dictionary().snapshot_id != before
+    assert snapshot.load(services.settings.snapshots).notes == ()
 
 
 def test_only_what_is_new_or_changed_is_embedded(services, encoder, folder):
@@ -222,6 +267,38 @@ def test_what_a_stopped_run_embedded_is_not_embedded_again(services, encoder):
     assert rebuild(services)["cache"]["num_cached"] == 5
 
 
+class Spoilt(CountingEncoder):
+    """Gives NaN for everything."""
+
+    def encode(self, windows, visible=None):
+        encoding = super().encode(windows, visible)
+        encoding.embedding[:, 0] = np.nan
+        return encoding
+
+
+def test_clips_for_which_the_encoder_gives_no_numbers_are_skipped_and_never_kept(services, folder):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    write_clip(folder / "ZEBRA.mp4", 99)
+    good, services.encoder = services.encoder, Spoilt()
+    [skipped] = rebuild(services)["skipped"]
+    assert skipped["video"] == "ZEBRA.mp4"
+    assert "no numbers" in skipped["reason"]
+    services.encoder = good
+    card = rebuild(services)
+    assert (card["entries"], card["cache"]["num_embedded"], card["skipped"]) == (6, 1, [])
+    assert services.dictionary().snapshot_id != published
+
+
+def test_an_encoder_that_gives_no_numbers_at_all_publishes_nothing(services):
+    rebuild(services)
+    published = services.dictionary().snapshot_id
+    services.encoder = Spoilt()
+    with pytest.raises(NothingUsableError, match="no numbers"):
+        rebuild(services, Mode.FULL)
+    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
+
+
 def test_a_damaged_cache_costs_time_and_leaves_a_note(services):
     rebuild(services)
     services.settings.cache.write_bytes(b"no database " * 1000)
@@ -284,6 +361,7 @@ def test_a_snapshot_of_another_encoder_is_not_activated(services):
 def test_a_disk_that_is_full_while_publishing_keeps_the_old_snapshot_serving(services, folder):
     rebuild(services)
     published = services.dictionary()
+    write_clip(folder / "ZEBRA.mp4", 99)
     script = (
         "import resource, signal, sys; from pathlib import Path; from tests.app.test_rebuild import *\n"
         "from index.errors import SnapshotWriteError\n"
@@ -331,6 +409,14 @@ def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(servi
     assert card["entries"] == 45
     assert card["cache"]["num_cached"] > 5
     assert card["cache"]["notes"] == []
+
+
+@pytest.mark.parametrize("num_kills", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_reindex_killed_at_any_moment_leaves_a_whole_snapshot_and_a_right_cache(tmp_path, num_kills):
+    command = [sys.executable, "-m", "tests.app.killed_reindexes", str(tmp_path), "--kills", str(num_kills)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["num_killed"] == num_kills
 
 
 @pytest.mark.skipif(hasattr(faiss, "StandardGpuResources"), reason="this FAISS can use a GPU: nothing to refuse")

@@ -206,6 +206,7 @@ def test_a_search_goes_on_with_the_dictionary_it_started_with(start, folder):
         search = pool.submit(served.post, folder / "APPLE.mp4")
         assert entered.wait(30)
         served.encoder.encode = encode
+        write_clip(folder / "ZEBRA.mp4", 99)
         served.finished(served.as_admin("POST", "/reindex").json())
         assert served.client.get("/v1/info").json()["dictionary"]["snapshot_id"] != before
         leave.set()

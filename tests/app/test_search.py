@@ -3,6 +3,7 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from tests.app.conftest import GLOSSES
@@ -156,6 +157,23 @@ def test_an_error_of_the_encoder_is_told_to_the_log_and_not_to_the_caller(served
     assert "secret" not in response.text
     assert response.json()["request_id"] in caplog.text
     assert "secret path" in caplog.text
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_no_number_never_becomes_an_answer(served, dictionary_folder, caplog, monkeypatch, value):
+    encode = FakeEncoder.encode
+
+    def spoilt(windows, visible=None):
+        encoding = encode(served.encoder, windows, visible)
+        encoding.embedding[0, 0] = value
+        return encoding
+
+    with monkeypatch.context() as patch:
+        patch.setattr(served.encoder, "encode", spoilt)
+        response = served.post(dictionary_folder / "APPLE.mp4")
+    assert (response.status_code, response.json()["type"]) == (500, "urn:signdex:problem:internal-error")
+    assert "no numbers" in caplog.text
+    assert served.post(dictionary_folder / "APPLE.mp4").json()["hits"][0]["sign"]["gloss"] == "APPLE"
 
 
 def test_while_searches_work_the_service_still_answers(served, dictionary_folder):

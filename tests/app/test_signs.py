@@ -1,6 +1,8 @@
 """Signs by text, one by one, look-alikes, filter values; their videos and pictures."""
 
 import io
+import json
+import shutil
 
 import av
 import pytest
@@ -85,6 +87,37 @@ def test_a_hit_leads_to_its_video_and_its_picture(served, dictionary_folder):
     with av.open(io.BytesIO(picture.content)) as jpeg:
         [frame] = jpeg.decode(video=0)
     assert (frame.width, frame.height) == (256, 256)
+
+
+ODD_IDS = [
+    "a b",
+    "50% off",
+    "%2e%2e",
+    "..a/b..",
+    "...",
+    "what?#now",
+    "Tür/日本/手",
+    "a&b=c;d+e",
+    "back\\slash",
+    "video",
+    "x/video",
+    "x/thumbnail/video",
+    "~{}|^`[]<>'\"",
+    "\u202eturned",
+]
+
+
+def test_entries_of_odd_ids_are_reached_by_their_addresses(start, dictionary_folder, tmp_path):
+    folder = tmp_path / "videos"
+    shutil.copytree(dictionary_folder, folder)
+    rows = [{"id": identity, "gloss": f"SIGN {i}", "video": "DANCE.mp4"} for i, identity in enumerate(ODD_IDS)]
+    (folder / "entries.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    served = start(filled=True, dictionary=folder)
+    entries = [entry for sign in get(served, "/v1/signs").json()["signs"] for entry in sign["entries"]]
+    assert {entry["id"] for entry in entries} == set(ODD_IDS)
+    for entry in entries:
+        assert get(served, entry["video_url"]).content == (folder / "DANCE.mp4").read_bytes(), entry["id"]
+        assert get(served, entry["thumbnail_url"]).status_code == 200, entry["id"]
 
 
 def test_a_video_is_given_in_ranges(served, dictionary_folder):

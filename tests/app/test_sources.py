@@ -80,6 +80,14 @@ def test_a_name_that_is_no_text_is_skipped_and_can_be_shown(tmp_path):
     skipped.video.encode()
 
 
+@pytest.mark.parametrize("name", ["two\nlines.mp4", "tab\t/1.mp4", "\x1b[31m.mp4"])
+def test_a_name_with_a_control_character_is_skipped(tmp_path, name):
+    touch(tmp_path, name)
+    found = scan(tmp_path)
+    assert found.clips == ()
+    assert "control character" in found.skipped[0].reason
+
+
 def test_a_pipe_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     assert scan(tmp_path).skipped[0].reason == "it is not a file"

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.errors import EncoderOutputError
 from model.pooling import pool, window_weights
 from model.windows import slide, window_starts
 
@@ -87,6 +88,16 @@ def test_pooling_is_the_papers_equation() -> None:
 def test_windows_without_activity_do_not_count() -> None:
     z = np.eye(3, dtype=np.float32)
     np.testing.assert_allclose(pool(z, np.array([[0, 0], [0, 0.4], [0, 0]], np.float32)), z[1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_not_pooled(value: float) -> None:
+    z, activity = np.ones((3, 4), np.float32), np.ones((3, 2), np.float32)
+    for spoilt in (z, activity):
+        before, spoilt[1, 1] = spoilt[1, 1], value
+        with pytest.raises(EncoderOutputError, match="no numbers"):
+            pool(z, activity)
+        spoilt[1, 1] = before
 
 
 def test_where_no_window_is_active_all_count_the_same() -> None:

@@ -3,6 +3,9 @@
 import io
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -21,6 +24,7 @@ from model.errors import NotAVideoError, VideoTooLongError
 from model.video import VideoLimits
 from tests.clips import moving_square
 from tests.clips import write_clip as write_pictures
+from tests.conftest import ROOT
 from tests.tiny_videos import write_clip
 
 CUTTING = Cutting(fps=25, num_frames=16, size=64, stride_frames=4)
@@ -127,6 +131,16 @@ def test_processor_time_ends_a_process_even_without_the_server(clip):
         limits = Path(f"/proc/{decoder.pid}/limits").read_text()
     [line] = [line for line in limits.splitlines() if line.startswith("Max cpu time")]
     assert 60 <= int(line.split()[3]) <= 70
+
+
+def test_a_process_whose_server_has_gone_before_it_started_ends_quietly():
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-m", "app.decoding.worker", str(theirs.fileno()), "512000000"]
+        worker = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+    ours.close()
+    assert worker.communicate(timeout=60)[1] == ""
+    assert worker.returncode == 0
 
 
 def test_killing_frees_whoever_waits(clip):
