@@ -12,6 +12,7 @@ from anyio import CapacityLimiter, to_thread
 
 from app.errors import StoppedError
 from model.encoder import Encoder, Encoding, Frames
+from model.motion import looked_at
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,8 @@ class Batcher:
 
     def _encode_now(self, batch: list[Share]) -> Encoding:
         windows = np.stack([share.waiter.windows[i] for share in batch for i in range(share.start, share.stop)])
-        encoding = self._encoder.encode(windows)
+        info = self._encoder.info
+        encoding = self._encoder.encode(windows, looked_at(windows, info.config, info.kept_share))
         if len(encoding.embedding) != len(windows) or len(encoding.activity) != len(windows):
             raise ValueError(f"the encoder gave {len(encoding.embedding)} rows for {len(windows)} windows")
         return encoding

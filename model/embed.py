@@ -15,7 +15,7 @@ import typer
 from model.cut import CUT_VERSION, DEFAULT_LIMITS, STILL, Cutting, MovingWindow, Seen, open_windows
 from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints
 from model.errors import ModelError
-from model.motion import moving_units
+from model.motion import looked_at
 from model.pooling import pool
 from model.runtime import BATCH_SIZES, DEFAULT_ENCODER, OnnxEncoder
 from model.video import VideoFacts, VideoLimits, VideoSource
@@ -72,14 +72,14 @@ class Embedder:
             raise ValueError(f"kept_share is {kept_share}; allowed is above 0 up to 1")
         self.encoder = encoder
         self.cutting = Cutting.of(encoder.info, stride_frames=stride_frames, still=still)
-        self.num_kept = max(1, round(kept_share * encoder.info.config.num_units))
+        self.kept_share = kept_share
         self.limits = limits
 
     @property
     def settings(self) -> str:
         """Everything besides video and encoder that decides what `encode` gives, as a key for what is kept of it."""
         cutting = self.cutting
-        return f"cut={CUT_VERSION} stride={cutting.stride_frames} still={cutting.still:g} units={self.num_kept}"
+        return f"cut={CUT_VERSION} stride={cutting.stride_frames} still={cutting.still:g} kept={self.kept_share:g}"
 
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
         """Embed one clip.
@@ -112,10 +112,7 @@ class Embedder:
     def encode(self, batch: Sequence[MovingWindow]) -> "EncodedWindows":
         """Encode windows, of one clip or of several."""
         frames = np.stack([window.frames for window, _ in batch])
-        config = self.encoder.info.config
-        visible = None
-        if self.num_kept < config.num_units:
-            visible = np.stack([moving_units(window.frames, config, self.num_kept) for window, _ in batch])
+        visible = looked_at(frames, self.encoder.info.config, self.kept_share)
         return EncodedWindows(
             np.array([window.start_frame for window, _ in batch]),
             np.array([motion for _, motion in batch]),

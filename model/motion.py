@@ -30,6 +30,23 @@ def window_motion(window: Frames) -> float:
     return float(block_means(window).std(axis=0).max())
 
 
+def looked_at(windows: Frames, config: EncoderConfig, kept_share: float) -> Ints | None:
+    """The mask units of every window that an encoder is to see.
+
+    Args:
+        windows: [N, T, H, W, 3] uint8.
+        config: geometry of the encoder.
+        kept_share: of the units, those in which most moves; above 0 up to 1.
+
+    Returns:
+        [N, K] numbers of mask units; None for all.
+    """
+    num_kept = max(1, round(kept_share * config.num_units))
+    if num_kept == config.num_units:
+        return None
+    return np.stack([moving_units(window, config, num_kept) for window in windows])
+
+
 def moving_units(window: Frames, config: EncoderConfig, num_kept: int) -> Ints:
     """The mask units of a window in which most moves.
 

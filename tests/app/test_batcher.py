@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from app.batcher import Batcher
 from app.errors import StoppedError
 from model import config
 from model.encoder import Encoding
+from model.motion import moving_units
 from tests.fakes import FakeEncoder
 
 SHAPE = (*config.tiny().window_size, 3)
@@ -173,7 +175,9 @@ def test_an_encoder_that_gives_too_little_fails_its_callers_and_the_next_works()
     async def scenario():
         encoder = FakeEncoder()
         encode = encoder.encode
-        encoder.encode = lambda windows: Encoding(np.zeros((0, 192), np.float32), np.zeros((0, 2), np.float32))
+        encoder.encode = lambda windows, visible=None: Encoding(
+            np.zeros((0, 192), np.float32), np.zeros((0, 2), np.float32)
+        )
         async with batching(encoder) as batcher:
             with pytest.raises(ValueError, match="gave 0 rows for 3 windows"):
                 await batcher.encode(windows(3, 0))
@@ -198,5 +202,22 @@ def test_stopping_frees_everybody_and_refuses_newcomers():
                 await caller
         with pytest.raises(StoppedError):
             await batcher.encode(windows(1, 0))
+
+    run(scenario)
+
+
+def test_only_the_units_that_the_encoder_is_meant_to_see_are_encoded():
+    class Looking(FakeEncoder):
+        def encode(self, windows, visible=None):
+            self.visible = visible
+            return super().encode(windows)
+
+    async def scenario():
+        encoder = Looking()
+        encoder.info = replace(encoder.info, kept_share=0.25)
+        async with batching(encoder) as batcher:
+            await batcher.encode(windows(3, seed=0))
+        expected = [moving_units(window, encoder.info.config, 32) for window in windows(3, seed=0)]
+        assert np.array_equal(encoder.visible, expected)
 
     run(scenario)

@@ -148,7 +148,7 @@ def test_both_gives_what_the_film_and_its_mirror_image_give(encoder: OnnxEncoder
     assert np.array_equal(filmed.vector, embedder.embed(clip).vector)
     mirror_image = embedder.embed(mirrored_copy(clip, tmp_path / "mirrored.mkv"))
     assert flipped.encoded.tolist() == mirror_image.encoded.tolist()
-    assert flipped.vector @ mirror_image.vector > 0.9999
+    assert flipped.vector @ mirror_image.vector > 0.999
     assert flipped.vector @ mirror_image.vector > filmed.vector @ mirror_image.vector
     assert flipped.facts == filmed.facts
 

@@ -136,7 +136,7 @@ def test_provenance_and_licence_can_be_given(checkpoint: Checkpoint, tmp_path: P
     ("arguments", "words"),
     [
         (["nowhere.pt", "out.onnx"], "there is no checkpoint at nowhere.pt"),
-        (["untrained:huge", "out.onnx"], "preset is 'huge'; allowed are base, small, tiny"),
+        (["untrained:huge", "out.onnx"], "preset is 'huge'; allowed are base, small, compact, tiny"),
         (["untrained:tiny", "out.onnx", "--precision", "int4"], "precision is 'int4'; allowed are fp32, fp16"),
     ],
 )

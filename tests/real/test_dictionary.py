@@ -54,7 +54,7 @@ def folders(shared, tmp_path_factory):
 @pytest.fixture(scope="module")
 def services(folders, tmp_path_factory):
     encoder = OnnxEncoder(DEFAULT_ENCODER, threads=2)
-    encoder.info = replace(encoder.info, stride_frames=16)
+    encoder.info = replace(encoder.info, stride_frames=encoder.info.config.num_frames)
     return open_services(Settings(data=tmp_path_factory.mktemp("data"), dictionary=folders[0]), encoder)
 
 
