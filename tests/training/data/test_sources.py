@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.data.loading import PairNumbers, Pairs, load_batches
+from training.data.loading import PairNumbers, Pairs, load_batches, middle
 from training.data.samples import SHAPES, Sample, check_sample, collate
 from training.data.sources import ArraySource, Clip, MixedSource, generate_clips, shuffled
 from training.errors import DataError, SampleError
@@ -138,3 +138,15 @@ def test_loading_goes_on_from_any_batch(clips: list[Clip], workers: int) -> None
         ours = next(late)
         assert ours.frames.equal(theirs.frames)
         assert all(ours.targets[name].equal(theirs.targets[name]) for name in SHAPES)
+
+
+def test_of_fewer_frames_the_middle_is_shown_and_known(sample: Sample) -> None:
+    shown = middle(sample, 2)
+    assert np.array_equal(shown.frames, sample.frames[7:9])
+    mask = shown.masks["body_pose"]
+    assert mask.shape == sample.masks["body_pose"].shape
+    assert not mask[:7].any()
+    assert not mask[9:].any()
+    assert np.array_equal(mask[7:9], sample.masks["body_pose"][7:9])
+    assert np.array_equal(shown.masks[ACTIVITY], sample.masks[ACTIVITY])
+    assert middle(sample, 16) is sample

@@ -10,14 +10,16 @@ import torch
 from model.checkpoint import load_tensors, read_checkpoint
 from tests.model.micro import micro
 from tests.training.pretrain.runs import ALONE, Poisoned, Recorder, clips, run_config
+from training.data.loading import load_batches
 from training.data.samples import Sample
 from training.errors import DivergedError, ResumeError, SampleError
-from training.pretrain.config import PretrainConfig
+from training.pretrain.config import Optimiser, PretrainConfig
 from training.pretrain.loop import pretrain, step_seed
 from training.pretrain.network import PretrainNetwork
 from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
 from training.pretrain.validation import held_out
 from training.pretrain.visible import choose_visible
+from training.prior_table import PRIORS
 
 
 def train(config: PretrainConfig, **how: Any) -> tuple[Run, Recorder]:
@@ -229,3 +231,23 @@ def test_moments_are_hidden_as_a_whole_where_that_is_asked_for() -> None:
 def test_seeds_differ_by_step_and_process() -> None:
     seeds = {step_seed(seed, step, rank) for seed in range(3) for step in range(50) for rank in (-1, 0, 1)}
     assert len(seeds) == 3 * 50 * 3
+
+
+def test_heads_can_begin_with_the_mean_pose(tmp_path: Path) -> None:
+    config = run_config(tmp_path, steps=1, centred_on=8, optimiser=Optimiser(warmup_steps=10**9))
+    run = pretrain(start_run(config, ALONE.device), clips(), ALONE, watcher=Recorder())
+    batches = load_batches(clips(), 16)
+    batch = next(batches)
+    for prior in PRIORS:
+        known, targets = batch.masks[prior.name], batch.targets[prior.name]
+        for column in (0, prior.dim - 1):
+            mean = targets[..., column][known[..., column]].mean() * prior.psi
+            assert run.network.cls_head.head(prior.name).bias[column].item() == pytest.approx(mean.item(), abs=1e-4)
+
+
+def test_an_encoder_of_two_frames_learns_from_the_middle_of_windows(tmp_path: Path) -> None:
+    encoder = replace(micro(), num_frames=2)
+    config = run_config(tmp_path, encoder=encoder, steps=2, moving=0.5, mask=0.25)
+    watcher = Recorder()
+    pretrain(start_run(config, ALONE.device), clips(), ALONE, watcher=watcher)
+    assert all(np.isfinite(report.terms["total"]) for report in watcher.reports)

@@ -5,6 +5,7 @@ from tests.model.micro import micro
 from training.data.loading import load_batches
 from training.data.samples import Batch
 from training.data.sources import ArraySource, generate_clips
+from training.errors import ConfigError
 from training.pretrain.config import Adversary, Losses
 from training.pretrain.discriminator import Discriminator, draw_others
 from training.pretrain.losses import adversarial_loss, prior_loss
@@ -75,3 +76,13 @@ def test_priors_that_are_left_out_teach_nothing_but_still_reach_their_head(
 def test_weighted_priors_are_the_priors_share_of_the_total() -> None:
     terms = {f"prior/{p.name}": 0.5 for p in PRIORS} | {"variance": 9.0, "total": 99.0}
     assert weighted_priors(terms, Losses()) == pytest.approx(0.5 * (6 * 10 + 3 * 20))
+
+
+def test_weights_of_the_config_take_the_place_of_the_tables() -> None:
+    weights = term_weights(Losses(weights=tuple(range(1, 10)), priors=("body_pose", "left_dist")))
+    assert [weights[f"prior/{prior.name}"] for prior in PRIORS] == [0, 0, 0, 4, 0, 0, 0, 0, 9]
+
+
+def test_weights_that_do_not_match_the_priors_are_refused() -> None:
+    with pytest.raises(ConfigError, match="3 weights; there are 9 priors: full_body_angles"):
+        Losses(weights=(1.0, 2.0, 3.0))
