@@ -65,7 +65,8 @@ class Clock:
         if self.now_s is None:
             self.now_s = 0.0 if time_s is None else time_s
         elif time_s is None or time_s <= self.now_s:
-            self.now_s += self.step_s
+            # A file may name steps so small that they vanish beside the time they are added to.
+            self.now_s = max(self.now_s + self.step_s, math.nextafter(self.now_s, math.inf))
         else:
             self._steps.append(time_s - self.now_s)
             self.now_s = time_s

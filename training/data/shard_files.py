@@ -242,7 +242,7 @@ def read_pose(shard: Path, place: Place) -> NormalPose:
         with np.load(io.BytesIO(arrays)) as stored:
             return NormalPose(stored["angles"], stored["known"])
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ShardError(f"the poses of sample {place.facts.key} of {shard} are damaged: {error}") from error
+        raise ShardError(f"sample {place.facts.key} of {shard} is damaged: its poses: {error}") from error
 
 
 def _stretch(file: Any, at: int, size: int, shard: Path, key: str) -> bytes:  # noqa: ANN401 a binary file
