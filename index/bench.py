@@ -32,22 +32,12 @@ CLUSTER_SPREAD = 0.8
 nor all unrelated."""
 
 
-class PlainFlat:
+class PlainFlat(faiss_index.FlatVectors):
     """What one would take without thinking: faiss.IndexFlatIP, float32. The baseline, with one thread as ours."""
 
     def __init__(self, vectors: Floats) -> None:
-        self._flat = faiss.IndexFlatIP(vectors.shape[1])
+        super().__init__(faiss.IndexFlatIP(vectors.shape[1]))
         self._flat.add(vectors)
-
-    @property
-    def num_vectors(self) -> int:
-        """Vectors that are searched."""
-        return int(self._flat.ntotal)
-
-    @property
-    def dim(self) -> int:
-        """Numbers per vector."""
-        return int(self._flat.d)
 
     def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
         """Without filters."""

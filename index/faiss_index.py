@@ -12,11 +12,8 @@ from index.protocol import Flags, Floats, Ints, checked_queries, num_found, unit
 BACKEND = "faiss-flat-fp16"
 
 
-class FaissIndex:
-    """Cosine search as inner product over unit vectors in float16: half the memory, the same neighbours.
-
-    Scores are off by the rounding of the storage, under 1e-3.
-    """
+class FlatVectors:
+    """What every flat index of FAISS, wherever it lies, knows of its vectors."""
 
     def __init__(self, flat: faiss.Index) -> None:
         self._flat = flat
@@ -30,6 +27,13 @@ class FaissIndex:
     def dim(self) -> int:
         """Numbers per vector."""
         return int(self._flat.d)
+
+
+class FaissIndex(FlatVectors):
+    """Cosine search as inner product over unit vectors in float16: half the memory, the same neighbours.
+
+    Scores are off by the rounding of the storage, under 1e-3.
+    """
 
     def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`."""

@@ -6,13 +6,14 @@ import faiss
 
 from index.errors import IndexDeviceError
 from index.exact import ExactIndex
+from index.faiss_index import FlatVectors
 from index.protocol import Flags, Floats, Ints, checked_queries, num_found, unit_rows
 
 MAX_K = 2048
 """The most neighbours that FAISS finds on a GPU."""
 
 
-class GpuIndex:
+class GpuIndex(FlatVectors):
     """Cosine search on one GPU.
 
     FAISS neither selects rows on a GPU nor finds more than 2,048 neighbours there. Searches that need more go to the
@@ -32,22 +33,12 @@ class GpuIndex:
         config.useFloat16 = True
         try:
             self._resources = faiss.StandardGpuResources()
-            self._flat = faiss.GpuIndexFlatIP(self._resources, rows.shape[1], config)
+            super().__init__(faiss.GpuIndexFlatIP(self._resources, rows.shape[1], config))
             self._flat.add(rows)
         except RuntimeError as error:
             raise IndexDeviceError(f"{len(rows)} vectors of {rows.shape[1]} do not go to the GPU: {error}") from error
         self._exact = ExactIndex(rows)
         self._lock = threading.Lock()  # the GPU's scratch memory is not to be shared between threads
-
-    @property
-    def num_vectors(self) -> int:
-        """Vectors that are searched."""
-        return int(self._flat.ntotal)
-
-    @property
-    def dim(self) -> int:
-        """Numbers per vector."""
-        return int(self._flat.d)
 
     def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`."""

@@ -306,7 +306,10 @@ class Hiera(nn.Module):
 
 
 def waves(height: int, width: int, dim: int) -> Tensor:
-    """Sines and cosines of rows and columns, slow to fast: [1, height * width, dim], as in MAE (He et al. 2022)."""
+    """Sines and cosines of rows and columns, fast to slow: [1, height * width, dim].
+
+    After MAE (He et al. 2022), with speeds that span a factor of 100 and not 10,000: grids are small.
+    """
     quarter = -(-dim // 4)
     speeds = 10.0 ** (-2.0 * torch.arange(quarter) / quarter)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")

@@ -46,7 +46,7 @@ class Row:
 
     name: str
     settings: tuple[str, ...]
-    paper_dcg: float | None
+    paper_dcg: float
 
 
 ROWS = (
@@ -69,7 +69,7 @@ class Outcome:
     """Windows pooled by hand activity."""
     plain: Metrics
     """Windows averaged."""
-    paper_dcg: float | None
+    paper_dcg: float
 
 
 class EveryWindowCounts:
@@ -102,7 +102,8 @@ def run_row(row: Row, config: PretrainConfig, out: Path, clips: Path) -> Outcome
     config = override(config, [*row.settings, f"output={folder}"])
     with join_world(config.device) as world:
         run = train(config, world, resume=True)
-    encoder = NetworkEncoder(read_checkpoint(folder / LAST).network())
+    trained = read_checkpoint(folder / LAST)
+    encoder = NetworkEncoder(trained.network(), trained.kept_share)
     found = Outcome(
         row.name,
         run.step,
@@ -158,7 +159,7 @@ def render_clips(out: Path, *, num_signs: int, num_signers: int, size_px: int, a
 def as_markdown(outcomes: Sequence[Outcome], command: str, config: PretrainConfig, num_signs: int) -> str:
     """The table."""
     rows = [
-        f"| {one.name} | {one.steps} | {figures(one.weighted)} | {figures(one.plain)} | {one.paper_dcg or ''} |"
+        f"| {one.name} | {one.steps} | {figures(one.weighted)} | {figures(one.plain)} | {one.paper_dcg} |"
         for one in outcomes
     ]
     return "\n".join(
@@ -211,7 +212,9 @@ def main(
     except (TrainingError, ModelError) as error:
         messages.print(f"error: {error}", style="red", markup=False)
         raise typer.Exit(1) from error
-    command = f"python -m training.ablate --preset {preset} --steps {steps} --signs {signs} --signers {signers}"
+    scale = f"--preset {preset} --steps {steps} --signs {signs} --signers {signers}"
+    extra = "".join(f" --set {assignment}" for assignment in assignments or ()) + (" --assets BODIES" if assets else "")
+    command = f"python -m training.ablate OUT {scale}{extra}"
     table = as_markdown(outcomes, command, config, signs)
     if write is not None:
         write_whole(write, table)

@@ -134,7 +134,7 @@ def resize(frames: Tensor, size_px: int) -> Tensor:
     if frames.shape[2:4] == (size_px, size_px):
         return frames
     pictures = frames.flatten(0, 1).movedim(-1, 1)
-    # Torch has this on bytes for CPUs, where it is ten times as fast, and on floats for GPUs.
+    # Torch has this on bytes for CPUs, and on floats for GPUs.
     pictures = pictures if pictures.device.type == "cpu" else pictures.float()
     scaled = F.interpolate(pictures, (size_px, size_px), mode="bilinear", antialias=True, align_corners=False)
     if scaled.is_floating_point():

@@ -219,15 +219,31 @@ def read_sample(shard: Path, place: Place, start: int, num_frames: int) -> tuple
     Raises:
         ShardError: the shard ends before the sample, or what lies there is damaged.
     """
-    pose = read_pose(shard, place)
-    with shard.open("rb") as file:
-        video = _stretch(file, place.video_at, place.video_bytes, shard, place.facts.key)
+    frames = decode_sample(read_video(shard, place), shard, place, start, num_frames)
+    rows = np.minimum(np.arange(num_frames), len(frames) - 1)
+    return frames[rows], read_pose(shard, place)
+
+
+def decode_sample(video: bytes, shard: Path, place: Place, start: int, num_frames: int) -> Frames:
+    """As many frames of a sample's video as there are, from `start` on.
+
+    Raises:
+        ShardError: it is damaged.
+    """
     try:
-        frames = decode_frames(video, start, min(num_frames, place.facts.num_frames - start))
+        return decode_frames(video, start, min(num_frames, place.facts.num_frames - start))
     except (av.FFmpegError, ValueError, OSError, EOFError) as error:
         raise ShardError(f"sample {place.facts.key} of {shard} is damaged: {error}") from error
-    rows = np.minimum(np.arange(num_frames), len(frames) - 1)
-    return frames[rows], pose
+
+
+def read_video(shard: Path, place: Place) -> bytes:
+    """The video of a sample, as `encode_frames` wrote it.
+
+    Raises:
+        ShardError: the shard ends before the sample.
+    """
+    with shard.open("rb") as file:
+        return _stretch(file, place.video_at, place.video_bytes, shard, place.facts.key)
 
 
 def read_pose(shard: Path, place: Place) -> NormalPose:

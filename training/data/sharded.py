@@ -1,5 +1,6 @@
 """Windows out of shards: a `Source` for pretraining."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -7,7 +8,16 @@ import numpy as np
 
 from model.encoder import Frames
 from training.data.samples import Sample
-from training.data.shard_files import Place, check_shard, find_shards, read_form, read_pose, read_sample
+from training.data.shard_files import (
+    Place,
+    check_shard,
+    decode_sample,
+    find_shards,
+    read_form,
+    read_pose,
+    read_sample,
+    read_video,
+)
 from training.errors import SampleError, ShardError
 from training.prior_table import NUM_FRAMES
 from training.priors import NormalPose, read_body, targets
@@ -87,14 +97,14 @@ class ShardSource:
     def _read(self, shard: Path, place: Place, start: int) -> tuple[Frames, NormalPose]:
         if self.cache is None:
             return read_sample(shard, place, start, NUM_FRAMES)
-        kept = self.cache / f"{place.facts.key}.npy"
+        video = read_video(shard, place)
+        # By content: samples of other shards may have the same key.
+        kept = self.cache / f"{hashlib.blake2b(video, digest_size=16).hexdigest()}.npy"
         if not kept.exists():
-            frames, pose = read_sample(shard, place, 0, place.facts.num_frames)
-            _keep(kept, frames)
-        else:
-            frames, pose = np.load(kept, mmap_mode="r"), read_pose(shard, place)
+            _keep(kept, decode_sample(video, shard, place, 0, place.facts.num_frames))
+        frames = np.load(kept, mmap_mode="r")
         rows = np.minimum(np.arange(start, start + NUM_FRAMES), len(frames) - 1)
-        return frames[rows], pose
+        return frames[rows], read_pose(shard, place)
 
     def _turn(self, number: int) -> int:
         """The number-th of endless rounds through all samples."""

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parallel import DistributedDataParallel
 
 from training.data.augment import Augmenter, resize
@@ -222,7 +221,7 @@ def add_gradients(
     order = world.own_rows(torch.rand(num_windows, config.encoder.num_units, generator=generator))
     other = draw_others(num_windows, generator).to(world.device)
     visible = choose_visible(config, windows, order)
-    with autocast(config, world.device), attention(world.device):
+    with autocast(config, world.device):
         prediction = network(windows.movedim(-1, 1), None if visible is None else visible.to(world.device))
     prediction = gather_prediction(prediction, world)
     known = replace(batch, targets=world.gather_all(batch.targets), masks=world.gather_all(batch.masks))
@@ -272,11 +271,6 @@ def autocast(config: PretrainConfig, device: torch.device) -> torch.autocast:
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     wanted = config.precision == "bf16" or (config.precision == "auto" and native)
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
-def attention(device: torch.device) -> AbstractContextManager[None]:
-    """On a CPU plain products: torch's fused attention takes twice as long for the short rows within mask units."""
-    return nullcontext() if device.type == "cuda" else sdpa_kernel(SDPBackend.MATH)
 
 
 def guard(run: Run, sums: dict[str, Tensor]) -> None:

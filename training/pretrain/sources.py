@@ -90,7 +90,7 @@ def open_shards(folder: Path, config: Data, seed: int, body: Proportions | None)
         ConfigError: the shards have frames of another size.
         ShardError: there is no usable shard in the folder.
     """
-    cache = Path(config.cache) / folder.name if config.cache else None
+    cache = Path(config.cache) if config.cache else None
     source = ShardSource(folder, seed=seed, body=body, mirrored=config.mirrored, cache=cache)
     if source.form.size_px != config.frame_px:
         raise ConfigError(

@@ -1,10 +1,9 @@
 """Which mask units the encoder sees of a window."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from model.motion import moving_units
+from model.motion import looked_at
 from training.pretrain.config import PretrainConfig
 
 
@@ -24,8 +23,7 @@ def choose_visible(config: PretrainConfig, windows: Tensor, order: Tensor) -> Te
     if config.hide == "moments":
         moments = order.reshape(len(order), config.encoder.unit_grid[0], -1)
         order = (moments[:, :, :1] + 1e-3 * moments).flatten(1)
-    if config.num_candidates < config.encoder.num_units:
-        moving = [moving_units(window, config.encoder, config.num_candidates) for window in windows.cpu().numpy()]
-        still = torch.ones_like(order).scatter(1, torch.from_numpy(np.stack(moving)), 0.0)
-        order = order + 2.0 * still
+    moving = looked_at(windows.cpu().numpy(), config.encoder, config.moving)
+    if moving is not None:
+        order = order + 2.0 * torch.ones_like(order).scatter(1, torch.from_numpy(moving), 0.0)
     return order.argsort(dim=1)[:, : config.num_visible]

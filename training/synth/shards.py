@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from training.batch import Failure, Report, failure, run
-from training.data.shard_files import Form, SampleFacts, ShardSample, ShardWriter, index_path, read_form, write_whole
-from training.errors import OutputError, PoseError, SignError
+from training.data.shard_files import Form, SampleFacts, ShardSample, ShardWriter, check_shard, index_path, write_whole
+from training.errors import OutputError, PoseError, ShardError, SignError
 from training.prior_table import NUM_FRAMES
 from training.priors import normalise, write_body
 from training.skeleton import standard_proportions
@@ -65,17 +65,12 @@ def render_shards(plan: ShardPlan, out: Path, *, workers: int = 1) -> Report:
         workers: processes.
 
     Raises:
-        OutputError: the folder holds shards of another form.
-        RenderUnavailableError: no OpenGL can be had.
-        AssetError: a file of a body is missing or damaged.
+        OutputError: the folder holds shards of another plan.
     """
     out.mkdir(parents=True, exist_ok=True)
-    if (out / "data.json").exists() and read_form(out) != plan.form:
-        raise OutputError(f"{out} holds shards of {read_form(out)}, asked for {plan.form}; give another folder")
-    write_body(out / "body.json", standard_proportions())
-    write_whole(out / "data.json", json.dumps(asdict(plan.form)) + "\n")
+    _claim(out, plan)
     numbers = range(-(-plan.num_clips // CLIPS_PER_SHARD))
-    todo = [number for number in numbers if not index_path(_shard(out, number)).exists()]
+    todo = [number for number in numbers if not _is_whole(_shard(out, number), len(_clip_numbers(plan, number)))]
     failed: list[Failure] = []
     lost = run(
         todo,
@@ -90,6 +85,31 @@ def render_shards(plan: ShardPlan, out: Path, *, workers: int = 1) -> Report:
     report = Report(num_todo - len(failed) - num_lost, plan.num_clips - num_todo, (*lost, *failed))
     report.write(out / "report.json")
     return report
+
+
+def _claim(out: Path, plan: ShardPlan) -> None:
+    """Write down what all shards here have in common, or make sure that it is the same."""
+    wanted = json.dumps(asdict(replace(plan, num_clips=0)), default=str, indent=1)
+    path = out / "plan.json"
+    if path.exists() and path.read_text(encoding="utf-8") != wanted:
+        raise OutputError(
+            f"{out} holds clips of another plan, see {path}; give its seed, size, motions and bodies to continue it,"
+            " or another folder"
+        )
+    write_body(out / "body.json", standard_proportions())
+    write_whole(out / "data.json", json.dumps(asdict(plan.form)) + "\n")
+    write_whole(path, wanted)
+
+
+def _is_whole(shard: Path, num_clips: int) -> bool:
+    """Whether a shard is undamaged and holds, or names as impossible, all its clips."""
+    if not (shard.exists() and index_path(shard).exists()):
+        return False
+    try:
+        found = check_shard(shard)
+    except ShardError:
+        return False
+    return len(found.clips) + len(found.failed) == num_clips
 
 
 def _names(failures: Sequence[Failure]) -> set[str]:
@@ -107,8 +127,8 @@ def _clip_numbers(plan: ShardPlan, number: int) -> range:
 
 def _draw_shard(number: int, plan: ShardPlan, out: Path) -> tuple[Failure, ...]:
     """Draw one shard; gives the clips that failed."""
-    writer = ShardWriter(_shard(out, number), plan.form)
     studio = Studio(plan)
+    writer = ShardWriter(_shard(out, number), plan.form)
     done: list[str] = []
     failed: list[Failure] = []
     try:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,9 +38,21 @@ def test_rendering_again_keeps_what_is_there(rendered: Path) -> None:
     assert (rendered / "000000.tar").stat().st_mtime_ns == before
 
 
-def test_a_folder_of_another_form_is_refused(rendered: Path) -> None:
-    with pytest.raises(OutputError, match="give another folder"):
-        render_shards(replace(PLAN, size_px=96), rendered)
+@pytest.mark.parametrize("change", [{"size_px": 96}, {"seed": 5}, {"reenacted": 0.1}])
+def test_a_folder_of_another_plan_is_refused(rendered: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(OutputError, match="another plan"):
+        render_shards(replace(PLAN, **change), rendered)
+
+
+def test_more_clips_continue_a_folder_and_damage_is_drawn_again(tmp_path: Path) -> None:
+    render_shards(replace(PLAN, num_clips=1), tmp_path)
+    report = render_shards(PLAN, tmp_path)
+    assert (report.num_done, report.num_there) == (2, 0)
+    assert ShardSource(tmp_path).num_samples == 2
+    with (tmp_path / "000000.tar").open("r+b") as shard:
+        shard.truncate(5000)
+    assert render_shards(PLAN, tmp_path).num_done == 2
+    assert ShardSource(tmp_path).broken == []
 
 
 def test_the_cache_gives_the_frames_that_the_shard_gives(rendered: Path, tmp_path: Path) -> None:
