@@ -39,10 +39,9 @@ class EncoderConfig:
     patch_stride: Triple = (2, 4, 4)
     patch_padding: Triple = (1, 3, 3)
     stem: tuple[int, ...] = ()
-    """Hidden channels of a convolutional stem that takes the patch embedding's place: 3 x 3 convolutions, each halving
-    the picture, within one mask unit at a time. Empty: the published patch embedding. Patch kernel and padding then
-    mean nothing. Ours: small networks learn fine detail sooner from convolutions (Xiao et al. 2021), and units that
-    are not visible cost nothing at all."""
+    """Hidden channels of a convolutional stem that takes the patch embedding's place: every layer halves the picture,
+    the first does what is left of the patch's size. Empty: the published patch embedding. Patch kernel and padding
+    mean nothing beside a stem. Ours: small networks learn fine detail sooner from convolutions (Xiao et al. 2021)."""
     embed_dim: int = 96
     """Channels of the first stage."""
     num_heads: int = 1
@@ -62,6 +61,13 @@ class EncoderConfig:
     """Stochastic depth of the last block while training; earlier blocks get linearly less."""
     activity_hidden: int = 128
     """Hidden units of the activity head."""
+    hand_px: int = 0
+    """Side of the square that is cut out around each hand and seen by a second Hiera, in pixels of the frame; 0: none.
+    Ours: a hand is a tenth of the picture and most of the sign."""
+    hand_stem: tuple[int, ...] = ()
+    """Like `stem`, of the hands' network."""
+    hand_stages: tuple[int, ...] = ()
+    """Like `stages`, as many."""
 
     def __post_init__(self) -> None:
         """Refuse geometries that do not divide.
@@ -81,6 +87,7 @@ class EncoderConfig:
             if pixels % (stride * unit):
                 raise ValueError(f"{pixels} {axis} of a window do not divide into mask units of {stride * unit}")
         self._check_stem()
+        self._check_hands()
         if len(self.stages) != len(self.local_stages):
             raise ValueError(f"{len(self.stages)} stages but {len(self.local_stages)} entries in local_stages")
         if not 0 <= self.q_pool < len(self.stages):
@@ -94,12 +101,24 @@ class EncoderConfig:
                 )
 
     def _check_stem(self) -> None:
-        patch_px = 2 ** (len(self.stem) + 1)
-        if self.stem and self.patch_stride[1:] != (patch_px, patch_px):
+        rows, columns = self.patch_stride[1:]
+        if self.stem and (rows != columns or rows % 2 ** (len(self.stem) + 1)):
             raise ValueError(
-                f"a stem of {len(self.stem) + 1} halvings makes patches of {patch_px} pixels; patch_stride is"
-                f" {self.patch_stride}"
+                f"a stem of {len(self.stem) + 1} layers, each halving, makes square patches of a multiple of"
+                f" {2 ** (len(self.stem) + 1)} pixels; patch_stride is {self.patch_stride}"
             )
+
+    def _check_hands(self) -> None:
+        if not self.hand_px:
+            return
+        if self.hand_px > self.image_size:
+            raise ValueError(f"hand_px is {self.hand_px}; a frame has {self.image_size} pixels")
+        if len(self.hand_stages) != len(self.stages):
+            raise ValueError(f"hand_stages has {len(self.hand_stages)} entries; stages has {len(self.stages)}")
+        try:
+            self.hand_config  # noqa: B018 says what does not divide
+        except ValueError as error:
+            raise ValueError(f"of the hands' network: {error}") from error
 
     @property
     def window_size(self) -> Triple:
@@ -128,6 +147,20 @@ class EncoderConfig:
     def dim(self) -> int:
         """Channels of the last stage, which is also the size of an embedding."""
         return self.embed_dim * int(2 ** (len(self.stages) - 1))
+
+    @property
+    def hand_config(self) -> "EncoderConfig":
+        """The geometry of the hands' network: one mask unit, the same channels."""
+        patch_px = 2 ** (len(self.hand_stem) + 1)
+        return dataclasses.replace(
+            self,
+            image_size=self.hand_px,
+            stem=self.hand_stem,
+            stages=self.hand_stages,
+            patch_stride=(self.patch_stride[0], patch_px, patch_px),
+            mask_unit=(self.mask_unit[0], self.hand_px // patch_px, self.hand_px // patch_px),
+            hand_px=0,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON-ready data."""
@@ -172,19 +205,21 @@ def tiny() -> EncoderConfig:
 
 
 def compact() -> EncoderConfig:
-    """The encoder that comes with the repository: two frames of 256 pixels, 256-dimensional embeddings, under 3 M.
-
-    Made to be run on the moving half of its 64 mask units, 32 x 32 pixels each.
-    """
+    """The encoder that comes with the repository: two frames of 256 pixels seen coarsely, their hands closely."""
     return EncoderConfig(
         num_frames=2,
         image_size=256,
-        patch_stride=(2, 8, 8),
+        patch_stride=(2, 16, 16),
         stem=(32, 64),
-        embed_dim=64,
-        stages=(1, 1, 3),
-        local_stages=(True, True, False),
+        embed_dim=96,
+        num_heads=2,
+        stages=(1, 2),
+        q_pool=1,
+        local_stages=(True, False),
         mask_unit=(1, 4, 4),
+        hand_px=96,
+        hand_stem=(32, 64, 96),
+        hand_stages=(1, 2),
     )
 
 

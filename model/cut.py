@@ -1,20 +1,24 @@
 """From a video to the windows worth encoding: decode, cut, gate. The half of embedding that needs no encoder."""
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.encoder import EncoderInfo, Floats, Ints
-from model.motion import window_motion
+from model.motion import block_means, motion
 from model.video import FrameStream, VideoFacts, VideoLimits, VideoSource, open_frames
 from model.windows import Window, slide, window_starts
 
 STILL = 3.0
 """Windows whose most restless block varies by less, grey levels, are not encoded: docs/decisions/motion-gate.md."""
 
-CUT_VERSION = 1
+CONTEXT = 16
+"""Frames over which motion is measured at least: in a moment even a moving hand stands nearly still."""
+
+CUT_VERSION = 2
 """Raise it when the same video gives other windows than before: what was kept of them is then not used any more."""
 
 DEFAULT_LIMITS = VideoLimits()
@@ -46,6 +50,11 @@ class Cutting:
         return cls(
             fps=info.fps, num_frames=config.num_frames, size=config.image_size, stride_frames=stride, still=still
         )
+
+    @property
+    def neighbours(self) -> int:
+        """Windows before and after one that its motion is measured over as well."""
+        return -(-max(0, CONTEXT - self.num_frames) // (2 * self.stride_frames))
 
     @property
     def window_s(self) -> float:
@@ -81,7 +90,8 @@ class WindowStream(Iterator[MovingWindow]):
     def __init__(self, frames: FrameStream, cutting: Cutting, start_s: float) -> None:
         self._frames = frames
         self._start_s = start_s
-        self._windows = moving(slide(frames, cutting.num_frames, cutting.stride_frames), cutting.still)
+        windows = slide(frames, cutting.num_frames, cutting.stride_frames)
+        self._windows = moving(with_motion(windows, cutting.neighbours), cutting.still)
 
     def __next__(self) -> MovingWindow:
         return next(self._windows)
@@ -118,20 +128,44 @@ def open_windows(
         yield WindowStream(frames, cutting, start_s)
 
 
-def moving(windows: Iterable[Window], still: float) -> Iterator[MovingWindow]:
-    """The windows in which something moves, with how much; where nothing does anywhere, the least still one.
+def with_motion(windows: Iterable[Window], neighbours: int) -> Iterator[MovingWindow]:
+    """Every window with the motion around it.
 
     Args:
         windows: of one clip, in order.
+        neighbours: as many before and after count too.
+    """
+    held: deque[tuple[Window, Floats]] = deque(maxlen=2 * neighbours + 1)
+    num_held = num_told = 0
+    for window in windows:
+        held.append((window, block_means(window.frames)))
+        num_held += 1
+        if num_held > neighbours:
+            yield _told(held, num_told - num_held)
+            num_told += 1
+    for number in range(num_told, num_held):
+        while number - neighbours > num_held - len(held):
+            held.popleft()
+        yield _told(held, number - num_held)
+
+
+def _told(held: Sequence[tuple[Window, Floats]], place: int) -> MovingWindow:
+    return held[place][0], motion(np.concatenate([means for _, means in held]))
+
+
+def moving(windows: Iterable[MovingWindow], still: float) -> Iterator[MovingWindow]:
+    """The windows in which something moves; where nothing does anywhere, the least still one.
+
+    Args:
+        windows: of one clip, in order, with their motion.
         still: grey levels; windows with less motion are left out.
     """
     passed, best = False, None
-    for window in windows:
-        motion = window_motion(window.frames)
-        if motion >= still:
+    for window, amount in windows:
+        if amount >= still:
             passed = True
-            yield window, motion
-        elif not passed and (best is None or motion > best[1]):
-            best = (window, motion)
+            yield window, amount
+        elif not passed and (best is None or amount > best[1]):
+            best = (window, amount)
     if not passed and best is not None:
         yield best

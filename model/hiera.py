@@ -27,6 +27,9 @@ from torch.nn import functional as F
 from model.config import EncoderConfig
 from model.pixels import standardise
 
+SHORT = 128
+"""Tokens up to which attention is computed by plain products on a CPU."""
+
 
 def pooling_order(config: EncoderConfig) -> Tensor:
     """Which token stands where once tokens are sorted by mask unit.
@@ -70,6 +73,17 @@ class DropPath(nn.Module):
         return x * keep / (1 - self.rate)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention: [.., Lq, d], [.., L, d], [.., L, d] -> [.., Lq, d].
+
+    Few tokens on a CPU are faster by plain products than by torch's fused kernel, backward above all.
+    """
+    if k.shape[-2] > SHORT or k.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v)
+    weights = (q @ k.transpose(-1, -2) * k.shape[-1] ** -0.5).softmax(dim=-1)
+    return torch.matmul(weights.to(v.dtype), v)
+
+
 class Attention(nn.Module):
     """Multi-head attention within each mask unit or over all visible tokens, queries pooled on the way."""
 
@@ -85,7 +99,7 @@ class Attention(nn.Module):
         x = x.flatten(0, 1) if self.local else x.flatten(1, 2)  # [B*K, L, C] or [B, K*L, C]
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         q, k, v = self._split_heads(max_pool(q, self.pool)), self._split_heads(k), self._split_heads(v)
-        x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        x = attend(q, k, v).transpose(1, 2).flatten(2)
         x = self.proj(x)
         return x.reshape(batch, num_units, length // self.pool, -1)
 
@@ -148,43 +162,46 @@ class PatchEmbed(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-class UnitStem(nn.Module):
-    """Convolutions within a mask unit: what a patch embedding does, with several layers and no look at neighbours."""
+class Residual(nn.Module):
+    """A convolution beside which what comes in goes on unchanged; it begins as doing nothing."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(channels, channels, 3, padding=1)
+        self.after = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, rows, columns], the same shape."""
+        x = x + self.after(F.relu(self.before(F.relu(x))))
+        return x
+
+
+class ConvStem(nn.Module):
+    """What a patch embedding does, in several layers: each halves the picture, the first does what is left."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.config = config
-        widths = (3 * config.patch_stride[0], *config.stem, config.embed_dim)
+        self.stride_t = config.patch_stride[0]
+        widths = (3 * self.stride_t, *config.stem, config.embed_dim)
+        strides = (config.patch_stride[1] // 2 ** len(config.stem), *(2 for _ in config.stem))
         self.layers = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1) for before, after in itertools.pairwise(widths)
+            nn.Conv2d(before, after, 2 * stride - 1, stride=stride, padding=stride - 1)
+            for (before, after), stride in zip(itertools.pairwise(widths), strides, strict=True)
         )
+        # Not where the picture is still large: there a layer costs as much as all the others.
+        self.refine = nn.ModuleList(Residual(width) for width in widths[2:])
 
-    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """[B, 3, frames, rows, columns] -> [B, K, L, C], row-major within each unit."""
-        x = self._cut(x)
-        if visible is None:
-            x = x.flatten(1, 3)
-        else:
-            _, units_h, units_w = self.config.unit_grid
-            rows = torch.arange(x.shape[0], device=x.device)[:, None]
-            x = x[rows, visible // (units_h * units_w), visible // units_w % units_h, visible % units_w]
-        if x.dtype == torch.uint8:
-            x = standardise(x, 3)
-        batch, num_units = x.shape[:2]
-        x = x.flatten(2, 3)
-        unit_t, unit_h, unit_w = self.config.mask_unit
-        x = x.reshape(batch * num_units * unit_t, -1, *x.shape[-2:])  # [B*K*unit_t, 3*stride_t, rows, columns]
-        for number, layer in enumerate(self.layers):
-            x = layer(F.relu(x) if number else x)
-        x = x.flatten(2).transpose(1, 2)  # [B*K*unit_t, unit_h*unit_w, C]
-        return x.reshape(batch, num_units, unit_t * unit_h * unit_w, -1)
-
-    def _cut(self, x: Tensor) -> Tensor:
-        """[B, 3, frames, rows, columns] -> [B, units along time, height, width, frames, 3, rows, columns], a view."""
-        (units_t, units_h, units_w), strides = self.config.unit_grid, self.config.patch_stride
-        frames, rows, columns = (unit * stride for unit, stride in zip(self.config.mask_unit, strides, strict=True))
-        x = x.reshape(-1, 3, units_t, frames, units_h, rows, units_w, columns)
-        return x.permute(0, 2, 4, 6, 3, 1, 5, 7)
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, frames, rows, columns] -> [B, N, C], row-major over time, height, width."""
+        batch, _, num_frames, rows, columns = x.shape
+        steps = num_frames // self.stride_t
+        x = x.reshape(batch, 3, steps, self.stride_t, rows, columns).transpose(1, 2)
+        x = x.reshape(batch * steps, 3 * self.stride_t, rows, columns).contiguous(memory_format=torch.channels_last)
+        x = self.layers[0](x)
+        for layer, refine in zip(list(self.layers)[1:], self.refine, strict=True):
+            x = refine(layer(F.relu(x)))
+        x = x.flatten(2).transpose(1, 2)  # [B * steps, rows * columns, C]
+        return x.reshape(batch, -1, x.shape[-1])
 
 
 def make_blocks(config: EncoderConfig) -> list[Block]:
@@ -217,7 +234,6 @@ class Hiera(nn.Module):
     """The backbone: windows to the token maps of all stages."""
 
     pooling_order: Tensor
-    order_in_unit: Tensor
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -225,19 +241,17 @@ class Hiera(nn.Module):
         num_frames, height, width = config.token_grid
         self.pos_embed_spatial = nn.Parameter(torch.zeros(1, height * width, config.embed_dim))
         self.pos_embed_temporal = nn.Parameter(torch.zeros(1, num_frames, config.embed_dim))
-        self.patch_embed = UnitStem(config) if config.stem else PatchEmbed(config)
+        self.patch_embed = ConvStem(config) if config.stem else PatchEmbed(config)
         self.blocks = nn.ModuleList(make_blocks(config))
         self.stage_ends = [sum(config.stages[: i + 1]) - 1 for i in range(len(config.stages))]
         self.register_buffer("pooling_order", pooling_order(config), persistent=False)
-        # Ranks of the first unit's tokens over the whole grid are their row-major numbers within a unit.
-        self.register_buffer("order_in_unit", self.pooling_order[0].argsort().argsort(), persistent=False)
         self._init_weights()
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> list[Tensor]:
         """Encode windows, or only some of their mask units.
 
         Args:
-            x: [B, 3, frames, rows, columns], normalised; or uint8, which is normalised where it is seen.
+            x: [B, 3, frames, rows, columns], normalised; or uint8, which is normalised here.
             visible: [B, K] int64, numbers of the mask units to encode (row-major over time, height, width), each at
                 most once; None encodes all of them. What is not visible costs nothing after the patch embedding and
                 has no influence on the result: its pixels are blanked before.
@@ -245,7 +259,7 @@ class Hiera(nn.Module):
         Returns:
             One map per stage: [B, K, L_stage, C_stage].
         """
-        x = self._unit_tokens(x, visible) if self.config.stem else self._tokens(x, visible)
+        x = self._tokens(x, visible)
         maps = []
         for i, block in enumerate(self.blocks):
             x = block(x)
@@ -254,18 +268,12 @@ class Hiera(nn.Module):
         return maps
 
     def _tokens(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """[B, 3, frames, rows, columns] -> [B, K, L, C] by the patch embedding."""
+        """[B, 3, frames, rows, columns] -> [B, K, L, C] by the patch embedding or the stem."""
         if x.dtype == torch.uint8:
             x = standardise(x, 1)
         if visible is not None:
             x = x * self._visible_pixels(visible)
         return self._sort_by_unit(self.patch_embed(x) + self._position(), visible)
-
-    def _unit_tokens(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """The same by the stem, which sees units from the start."""
-        x = self.patch_embed(x, visible)[:, :, self.order_in_unit]
-        positions = self._position()[0][self.pooling_order]  # [U, L, C]
-        return x + (positions if visible is None else positions[visible])
 
     def _position(self) -> Tensor:
         """[1, N, C]: every token's place in the frame plus its time."""
@@ -298,6 +306,9 @@ class Hiera(nn.Module):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
             if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Residual):
+                nn.init.zeros_(module.after.weight)
         # Places as large as contents: a network that starts from nothing has to see where a hand is, not only that.
         _, height, width = self.config.token_grid
         with torch.no_grad():

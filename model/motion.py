@@ -25,9 +25,13 @@ def block_means(window: Frames) -> Floats:
     return np.asarray(sums / np.float32(BLOCK_PX**2), np.float32)
 
 
-def window_motion(window: Frames) -> float:
-    """How much the most restless block of a window changes, in grey levels (standard deviation over time)."""
-    return float(block_means(window).std(axis=0).max())
+def motion(means: Floats) -> float:
+    """How much the most restless block changes, in grey levels (standard deviation over time).
+
+    Args:
+        means: [T, rows, columns] of blocks, as `block_means` gives them.
+    """
+    return float(means.std(axis=0).max())
 
 
 def looked_at(windows: Frames, config: EncoderConfig, kept_share: float) -> Ints | None:

@@ -31,4 +31,4 @@ def standardise(pixels: Tensor, channel: int) -> Tensor:
     shape[channel] = 3
     mean = torch.tensor(IMAGENET_MEAN, device=pixels.device, dtype=torch.float32).reshape(shape)
     std = torch.tensor(IMAGENET_STD, device=pixels.device, dtype=torch.float32).reshape(shape)
-    return (pixels.to(torch.float32) / 255.0 - mean) / std
+    return pixels.to(torch.float32).mul_(1.0 / (255.0 * std)).sub_(mean / std)

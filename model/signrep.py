@@ -5,9 +5,11 @@ Source: SignRep, ICCV 2025; the sizes are those of the published checkpoint, and
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
+from model.hands import HandPlaces, Hands
 from model.hiera import Hiera
 
 
@@ -19,9 +21,11 @@ class EncoderOutput(NamedTuple):
     activity_logits: Tensor
     """[B, 2] left, right hand."""
     latent: Tensor
-    """[B, D] mean over the tokens of the last stage."""
+    """[B, D] mean over the tokens of the last stage; [B, 4 D] with what was seen of the hands."""
     maps: list[Tensor]
     """Per stage [B, K, L, C]: tokens of the visible mask units; the style loss reads the first."""
+    hands: HandPlaces | None = None
+    """Where the hands were looked for, of encoders that look closer at them."""
 
 
 class SignRep(nn.Module):
@@ -31,19 +35,25 @@ class SignRep(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = Hiera(config)
-        self.fc = nn.Sequential(nn.LayerNorm(config.dim), nn.Linear(config.dim, config.dim, bias=False))
+        self.hands = Hands(config) if config.hand_px else None
+        latent_dim = config.dim * (4 if config.hand_px else 1)
+        self.fc = nn.Sequential(nn.LayerNorm(latent_dim), nn.Linear(latent_dim, config.dim, bias=False))
         self.active_head = nn.Sequential(
             nn.Linear(config.dim, config.activity_hidden), nn.GELU(), nn.Linear(config.activity_hidden, 2)
         )
 
-    def forward(self, windows: Tensor, visible: Tensor | None = None) -> EncoderOutput:
+    def forward(self, windows: Tensor, visible: Tensor | None = None, told: Tensor | None = None) -> EncoderOutput:
         """Encode windows.
 
         Args:
             windows: [B, 3, frames, rows, columns] as `normalise` gives them, or uint8 of the same shape.
             visible: [B, K] int64 numbers of the mask units to encode, see `Hiera.forward`; None for all.
+            told: [B, 2, 2] where the hands are, for training; see `Hands.forward`.
         """
         maps = self.backbone(windows, visible)
-        latent = maps[-1].mean(dim=(1, 2))
+        latent, found = maps[-1].mean(dim=(1, 2)), None
+        if self.hands is not None:
+            closer, found = self.hands(windows, maps[-1], visible, told)
+            latent = torch.cat([latent, closer], dim=1)
         features = self.fc(latent)
-        return EncoderOutput(features, self.active_head(features), latent, maps)
+        return EncoderOutput(features, self.active_head(features), latent, maps, found)

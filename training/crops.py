@@ -35,6 +35,21 @@ class Square:
         picture = Image.fromarray(frame).resize((size_px, size_px), Image.Resampling.BICUBIC, box=inside)
         return np.asarray(picture)
 
+    def pixels(self, shares: Reals, aspect: float, size_px: int) -> Reals:
+        """Where points of the picture are in the cut frame.
+
+        Args:
+            shares: [.., 2] of the picture's width and height.
+            aspect: the picture's width over its height.
+            size_px: of the cut frame.
+
+        Returns:
+            [.., 2] pixels, x right and y down.
+        """
+        points: Reals = shares * np.array([aspect * self.height, self.height]) - np.array([self.left, self.top])
+        points *= size_px / self.side
+        return points
+
 
 def signer_square(observed: Observed, height: int) -> Square:
     """The square to cut a clip to (Paper: upper-torso crops, centred on the signer; here: the numbers above).

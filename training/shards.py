@@ -170,7 +170,7 @@ def clip_samples(clip: ListedClip, form: Form) -> Iterator[ShardSample]:
     landmarks = read_landmarks(clip.landmarks)
     observed = observe(landmarks)
     found = False
-    for number, (start, frames, seen) in enumerate(_segments(clip, landmarks, observed, form)):
+    for number, (start, frames, seen, square) in enumerate(_segments(clip, landmarks, observed, form)):
         found = True
         facts = SampleFacts(
             key=f"{clip.key}-{number:04d}",
@@ -181,7 +181,8 @@ def clip_samples(clip: ListedClip, form: Form) -> Iterator[ShardSample]:
             start_s=round(clip.start_s + start / form.fps, 3),
             video=clip.video.name,
         )
-        yield ShardSample(facts, frames, normalise(seen.keypoints, seen.confidence))
+        pixels = square.pixels(seen.project(seen.keypoints), seen.aspect, form.size_px)
+        yield ShardSample(facts, frames, normalise(seen.keypoints, seen.confidence), pixels.astype(np.float32))
     if not found:
         raise NoSignerError(
             f"nobody is seen in {MIN_SEEN:.0%} of the frames of any stretch of {form.segment_frames} frames"
@@ -190,8 +191,8 @@ def clip_samples(clip: ListedClip, form: Form) -> Iterator[ShardSample]:
 
 def _segments(
     clip: ListedClip, landmarks: Landmarks, observed: Observed, form: Form
-) -> Iterator[tuple[int, Frames, Observed]]:
-    """Stretches of a clip in which somebody is seen: number of the first frame, cut frames, what was observed."""
+) -> Iterator[tuple[int, Frames, Observed, Square]]:
+    """Stretches in which somebody is seen: number of the first frame, cut frames, what was observed, where cut."""
     first_row = round(clip.start_s * form.fps)
     rows = landmarks.rows_at(form.fps)
     stop = len(rows) if clip.end_s is None else min(len(rows), round(clip.end_s * form.fps))
@@ -210,9 +211,9 @@ def _segments(
     ) as stream:
         for number, (seen, square) in enumerate(zip(parts, squares, strict=True)):
             frames = _cut(stream, form.segment_frames, square, form.size_px)
-            if seen is not None and len(frames) >= min(NUM_FRAMES, len(seen.keypoints)):
+            if seen is not None and square is not None and len(frames) >= min(NUM_FRAMES, len(seen.keypoints)):
                 both = min(len(frames), len(seen.keypoints))
-                yield number * form.segment_frames, frames[:both], seen.rows(np.arange(both))
+                yield number * form.segment_frames, frames[:both], seen.rows(np.arange(both)), square
         for _ in stream:  # what is longer than the landmarks is counted below
             pass
     if clip.start_s == 0 and clip.end_s is None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import EncoderConfig, base, compact, small, tiny
-from model.hiera import DropPath, Hiera, max_pool, pooling_order
+from model.hiera import ConvStem, DropPath, Hiera, attend, max_pool, pooling_order
 from model.pixels import normalise
 from model.signrep import SignRep
 
@@ -23,7 +23,7 @@ def windows() -> torch.Tensor:
     )
 
 
-@pytest.mark.parametrize(("config", "millions"), [(base(), 51.48), (small(), 7.09), (compact(), 2.76), (tiny(), 0.89)])
+@pytest.mark.parametrize(("config", "millions"), [(base(), 51.48), (small(), 7.09), (compact(), 2.74), (tiny(), 0.89)])
 def test_the_presets_have_the_size_they_say(config: EncoderConfig, millions: float) -> None:
     with torch.device("meta"):
         count = sum(parameter.numel() for parameter in SignRep(config).parameters())
@@ -78,7 +78,7 @@ def stemmed() -> EncoderConfig:
 
 
 @torch.no_grad()
-def test_a_stem_sees_one_unit_at_a_time_and_only_those_that_are_visible() -> None:
+def test_a_stem_sees_only_the_units_that_are_visible() -> None:
     torch.manual_seed(0)
     network = SignRep(stemmed()).eval()
     windows = torch.randint(0, 256, (2, 4, 32, 32, 3), dtype=torch.uint8)
@@ -113,9 +113,29 @@ def test_bytes_are_normalised_within(config: EncoderConfig) -> None:
         assert torch.allclose(ours, network(normalise(windows), units).features, atol=1e-6)
 
 
+def test_the_first_layer_of_a_stem_does_what_the_others_leave() -> None:
+    config = EncoderConfig(stem=(8,), patch_stride=(2, 8, 8), mask_unit=(1, 4, 4), num_frames=2)
+    strides = [layer.stride for layer in ConvStem(config).layers]
+    assert strides == [(4, 4), (2, 2)]
+    assert ConvStem(config)(torch.zeros(1, 3, 2, 224, 224)).shape == (1, 28 * 28, 96)
+
+
 def test_a_stem_that_makes_patches_of_another_size_is_refused() -> None:
-    with pytest.raises(ValueError, match="patches of 4 pixels"):
-        EncoderConfig(stem=(8,), patch_stride=(2, 8, 8), mask_unit=(1, 4, 4))
+    with pytest.raises(ValueError, match="a multiple of 8 pixels"):
+        EncoderConfig(stem=(8, 8), patch_stride=(2, 4, 4), mask_unit=(1, 8, 8))
+
+
+def test_a_refinement_begins_as_doing_nothing() -> None:
+    stem = Hiera(stemmed()).patch_embed
+    assert isinstance(stem, ConvStem)
+    x = torch.randn(1, 6, 4, 4)
+    assert torch.equal(stem.refine[0](x), x)
+
+
+def test_few_tokens_attend_as_torch_s_own_attention_does() -> None:
+    q, k, v = torch.randn(3, 2, 4, 5, 8).unbind()
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(attend(q, k, v), expected, atol=1e-6)
 
 
 @torch.no_grad()

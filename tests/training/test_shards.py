@@ -226,9 +226,22 @@ def test_a_square_is_cut_as_pixels() -> None:
     assert Square(60, 40, 40, 120).cut(frame, 16).min() > 230  # of 10 x 10 pixels in white, with the blur of enlarging
 
 
+def test_keypoints_are_found_again_in_the_cut_frame() -> None:
+    from training.crops import Square
+
+    frame = np.zeros((60, 80, 3), np.uint8)
+    frame[30:34, 50:54] = 255
+    square = Square(60, 40, 60, 120)  # of a picture of 120 rows, so twice as large as this frame
+    [[row, column]] = np.argwhere(square.cut(frame, 64)[..., 1] == square.cut(frame, 64)[..., 1].max())[:1]
+    point = square.pixels(np.array([52 / 80, 32 / 60]), 80 / 60, 64)
+    assert point == pytest.approx([column, row], abs=5)
+    assert point == pytest.approx([(104 - 60) * 64 / 60, (64 - 40) * 64 / 60])
+
+
 def test_normalised_poses_are_stored_without_loss(shards: Path, clips: list[ListedClip]) -> None:
     [whole] = clip_samples(clips[0], FORM)
     place = check_shard(shards / "000000.tar").places[0]
-    _, pose = read_sample(shards / "000000.tar", place, 0, 16)
-    assert np.array_equal(pose.angles, whole.pose.angles, equal_nan=True)
+    _, stored = read_sample(shards / "000000.tar", place, 0, 16)
+    assert np.array_equal(stored.pose.angles, whole.pose.angles, equal_nan=True)
+    assert np.allclose(stored.pixels, whole.pixels, atol=1e-3, equal_nan=True)
     assert normalise(np.zeros((1, 61, 3)), np.ones((1, 61))).known.shape == (1, 61)

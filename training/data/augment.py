@@ -1,7 +1,8 @@
 """What changes in a window's looks and not in its sign: crop, light, sharpness, colour at all.
 
 Targets stay as they are: keypoints and distances are 3D and relative to the body, angles are between bones, so neither
-knows where in the picture the signer stands. Mirroring, which exchanges the hands, is the business of the sources.
+knows where in the picture the signer stands. Only the hands' places in the picture move with the crop. Mirroring,
+which exchanges the hands, is the business of the sources.
 
 All is done on bytes. The same changes by a library on floating-point pictures took longer than a small network's step
 (docs/decisions/augmentation.md).
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.encoder import Frames
+from model.encoder import Floats, Frames
 
 WAVELENGTHS_NM = np.array([611.0, 549.0, 464.0])
 """Where red, green and blue of a screen are."""
@@ -47,13 +48,37 @@ class Augment:
     """Probability of losing all colour. Decision."""
 
 
+@dataclass(frozen=True)
+class Box:
+    """A part of a frame, in pixels."""
+
+    top: int
+    """Its first row."""
+    left: int
+    """Its first column."""
+    height: int
+    """Its rows."""
+    width: int
+    """Its columns."""
+    rows: int
+    """Rows of the frame."""
+    columns: int
+    """Columns of the frame."""
+
+    def inside(self, places: Floats) -> Floats:
+        """Places of the whole frame as places of this part: [.., 2] x and y in shares of either; may lie outside."""
+        sides = np.array([self.columns, self.rows], np.float32)
+        corner = np.array([self.left, self.top], np.float32)
+        return np.asarray((places * sides - corner) / np.array([self.width, self.height], np.float32), np.float32)
+
+
 class Augmenter:
     """Changes every window in its own way and all its frames alike."""
 
     def __init__(self, config: Augment, size_px: int) -> None:
         self.config, self.size_px = config, size_px
 
-    def __call__(self, window: Frames, rng: np.random.Generator) -> Frames:
+    def __call__(self, window: Frames, rng: np.random.Generator) -> tuple[Frames, Box]:
         """Change a window; the result is pixels again, so that normalisation is the one that serves.
 
         Args:
@@ -61,24 +86,26 @@ class Augmenter:
             rng: draws what changes.
 
         Returns:
-            [T, size_px, size_px, 3] uint8.
+            [T, size_px, size_px, 3] uint8, and the part of the frame that it shows.
         """
         config = self.config
-        top, left, height, width = draw_box(config, window.shape[1], window.shape[2], rng)
+        box = draw_box(config, window.shape[1], window.shape[2], rng)
+        top, left, height, width = box.top, box.left, box.height, box.width
         sigma_px = rng.uniform(*config.blur_sigma_px) if rng.random() < config.blur else 0.0
         window = scale(window[:, top : top + height, left : left + width], self.size_px, sigma_px)
         if rng.random() < config.grayscale:
             window = without_colour(window)
-        return apply_curves(window, draw_curves(config, rng))
+        return apply_curves(window, draw_curves(config, rng)), box
 
 
-def draw_box(config: Augment, rows: int, columns: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A part of the frame: top, left, height, width."""
+def draw_box(config: Augment, rows: int, columns: int, rng: np.random.Generator) -> Box:
+    """A part of the frame."""
     area = rows * columns * rng.uniform(*config.crop_area)
     aspect = math.exp(rng.uniform(*np.log(config.crop_aspect)))
     height = min(rows, round(math.sqrt(area / aspect)))
     width = min(columns, round(math.sqrt(area * aspect)))
-    return int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1)), height, width
+    top, left = int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1))
+    return Box(top, left, height, width, rows, columns)
 
 
 def draw_curves(config: Augment, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -109,7 +136,7 @@ def scale(window: Frames, size_px: int, sigma_px: float = 0.0) -> Frames:
 
     The blur is that of a smaller picture made large again, as low bit rates and cheap cameras give it.
     """
-    pictures = torch.from_numpy(window)
+    pictures = torch.from_numpy(np.ascontiguousarray(window))
     if sigma_px > 0.5:
         pictures = resize(pictures[None], round(size_px / (2 * sigma_px)))[0]
     return resize(pictures[None], size_px)[0].numpy()

@@ -49,7 +49,8 @@ class Pairs(Dataset[Pair]):
         if self.augmenter is None:
             return sample
         rng = np.random.default_rng((self.seed, AUGMENT, number))
-        return replace(sample, frames=self.augmenter(sample.frames, rng))
+        frames, box = self.augmenter(sample.frames, rng)
+        return replace(sample, frames=frames, hands=None if sample.hands is None else box.inside(sample.hands))
 
 
 def middle(sample: Sample, num_frames: int) -> Sample:
@@ -63,7 +64,9 @@ def middle(sample: Sample, num_frames: int) -> Sample:
     shown = np.zeros((NUM_FRAMES, 1), np.bool_)
     shown[first : first + num_frames] = True
     masks = {name: mask if name == ACTIVITY else mask & shown for name, mask in sample.masks.items()}
-    return replace(sample, frames=sample.frames[first : first + num_frames], masks=masks)
+    window = slice(first, first + num_frames)
+    hands = None if sample.hands is None else sample.hands[window]
+    return replace(sample, frames=sample.frames[window], masks=masks, hands=hands)
 
 
 class PairNumbers(Sampler[list[int]]):

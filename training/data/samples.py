@@ -15,6 +15,7 @@ from training.prior_table import ACTIVITY, ACTIVITY_DIM, NUM_FRAMES, PRIORS
 
 SHAPES = {prior.name: (NUM_FRAMES, prior.dim) for prior in PRIORS} | {ACTIVITY: (ACTIVITY_DIM,)}
 """Of every target and of its mask, by name."""
+HANDS_SHAPE = (NUM_FRAMES, 2, 2)
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Sample:
     """The same shapes; True where the target is known."""
     video: str
     """Windows of the same name are of the same video."""
+    hands: Floats | None = None
+    """[16, 2, 2] where the middle of the left and the right hand is in the picture, x right and y down in shares of the
+    frame; NaN where unknown. None: nothing is known."""
 
 
 class Source(Protocol):
@@ -55,6 +59,8 @@ def check_sample(sample: Sample) -> Sample:
     if sample.frames.dtype != np.uint8 or sample.frames.ndim != 4 or sample.frames.shape[::3] != (NUM_FRAMES, 3):
         seen = f"{sample.frames.dtype} {list(sample.frames.shape)}"
         raise SampleError(f"{sample.video}: frames are {seen}; a window is uint8 [{NUM_FRAMES}, H, W, 3]")
+    if sample.hands is not None and sample.hands.shape != HANDS_SHAPE:
+        raise SampleError(f"{sample.video}: hands are {list(sample.hands.shape)}, expected {list(HANDS_SHAPE)}")
     for name, shape in SHAPES.items():
         for kind, arrays in (("target", sample.targets), ("mask", sample.masks)):
             if name not in arrays:
@@ -79,6 +85,9 @@ class Batch:
     masks: dict[str, Tensor]
     """The same shapes, bool."""
     videos: tuple[str, ...]
+    hands: Tensor
+    """[B, 2, 2] where the left and the right hand are, on average over a window's frames: x and y in shares of the
+    frame; NaN where unknown or outside."""
     skipped: tuple[str, ...] = ()
     """Why pairs were left out while this batch was made."""
 
@@ -89,7 +98,8 @@ class Batch:
             return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
         frames = self.frames.to(device, non_blocking=True)
-        return Batch(frames, moved(self.targets), moved(self.masks), self.videos, self.skipped)
+        hands = self.hands.to(device, non_blocking=True)
+        return Batch(frames, moved(self.targets), moved(self.masks), self.videos, hands, self.skipped)
 
     def pin_memory(self) -> "Batch":
         """The same in memory that a GPU reads directly; called by torch's loader."""
@@ -98,7 +108,8 @@ class Batch:
             return {name: tensor.pin_memory() for name, tensor in tensors.items()}
 
         frames = self.frames.pin_memory()
-        return Batch(frames, pinned(self.targets), pinned(self.masks), self.videos, self.skipped)
+        hands = self.hands.pin_memory()
+        return Batch(frames, pinned(self.targets), pinned(self.masks), self.videos, hands, self.skipped)
 
 
 def collate(samples: Sequence[Sample], skipped: Sequence[str] = ()) -> Batch:
@@ -116,8 +127,18 @@ def collate(samples: Sequence[Sample], skipped: Sequence[str] = ()) -> Batch:
         {name: _stacked([sample.targets[name] for sample in samples], np.float32) for name in SHAPES},
         {name: _stacked([sample.masks[name] for sample in samples], np.bool_) for name in SHAPES},
         tuple(sample.video for sample in samples),
+        torch.from_numpy(np.stack([_place(sample.hands) for sample in samples])),
         tuple(skipped),
     )
+
+
+def _place(hands: Floats | None) -> Floats:
+    """[T, 2, 2] -> [2, 2]: the mean over the frames; NaN where a frame is unknown or it lies outside the picture."""
+    if hands is None:
+        return np.full((2, 2), np.nan, np.float32)
+    places = hands.mean(axis=0, dtype=np.float32)
+    inside = ((places >= 0.0) & (places <= 1.0)).all(axis=-1, keepdims=True)
+    return np.where(inside, places, np.float32(np.nan))
 
 
 def _stacked(arrays: Sequence[NDArray[Any]], dtype: type) -> Tensor:

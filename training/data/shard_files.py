@@ -2,7 +2,8 @@
 
     000000.tar                     in WebDataset's form: the members of a sample share their name before the first dot
         news-1a2b3c4d-0000.mp4     square frames at 25 per second, H.264, a key frame every 8 frames
-        news-1a2b3c4d-0000.npz     angles float32 [T, 104], known bool [T, 61]: `training.priors.NormalPose`
+        news-1a2b3c4d-0000.npz     angles float32 [T, 104], known bool [T, 61]: `training.priors.NormalPose`;
+                                   pixels float32 [T, 61, 2]: where in the frame keypoints are
         news-1a2b3c4d-0000.json    video_id, gloss, signer, start_s, num_frames, video (name of the source)
     000000.json                    what is in the shard and where, which clips failed; without it a shard is not done
     body.json                      the standard body that targets are computed on
@@ -29,12 +30,12 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from model.encoder import Frames
+from model.encoder import Floats, Frames
 from training.batch import Failure
 from training.errors import ShardError
 from training.priors import NormalPose
 
-SCHEMA = 1
+SCHEMA = 2
 GOP = 8
 """Frames from one key frame to the next: what has to be decoded in vain before a window."""
 
@@ -72,6 +73,17 @@ class ShardSample:
     frames: Frames
     """[T, size_px, size_px, 3]."""
     pose: NormalPose
+    pixels: Floats
+    """[T, 61, 2] where keypoints are, x right and y down from the frame's top left corner; NaN where unknown."""
+
+
+@dataclass(frozen=True)
+class StoredPose:
+    """How a signer moves, and where in the picture."""
+
+    pose: NormalPose
+    pixels: Floats
+    """See `ShardSample`."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ class ShardWriter:
         """Append a sample."""
         facts, frames, pose = sample.facts, sample.frames, sample.pose
         arrays = io.BytesIO()
-        np.savez_compressed(arrays, angles=pose.angles, known=pose.known)
+        np.savez_compressed(arrays, angles=pose.angles, known=pose.known, pixels=sample.pixels.astype(np.float32))
         video_at, video_bytes = self._member(f"{facts.key}.mp4", encode_frames(frames, self._form))
         pose_at, pose_bytes = self._member(f"{facts.key}.npz", arrays.getvalue())
         self._member(f"{facts.key}.json", json.dumps(asdict(facts)).encode())
@@ -213,7 +225,7 @@ def check_shard(shard: Path) -> ShardIndex:
     return found
 
 
-def read_sample(shard: Path, place: Place, start: int, num_frames: int) -> tuple[Frames, NormalPose]:
+def read_sample(shard: Path, place: Place, start: int, num_frames: int) -> tuple[Frames, StoredPose]:
     """Consecutive frames of a sample, and the poses of all of it; past the end the last frame is repeated.
 
     Raises:
@@ -246,7 +258,7 @@ def read_video(shard: Path, place: Place) -> bytes:
         return _stretch(file, place.video_at, place.video_bytes, shard, place.facts.key)
 
 
-def read_pose(shard: Path, place: Place) -> NormalPose:
+def read_pose(shard: Path, place: Place) -> StoredPose:
     """The poses of a sample.
 
     Raises:
@@ -256,7 +268,7 @@ def read_pose(shard: Path, place: Place) -> NormalPose:
         arrays = _stretch(file, place.pose_at, place.pose_bytes, shard, place.facts.key)
     try:
         with np.load(io.BytesIO(arrays)) as stored:
-            return NormalPose(stored["angles"], stored["known"])
+            return StoredPose(NormalPose(stored["angles"], stored["known"]), stored["pixels"])
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ShardError(f"sample {place.facts.key} of {shard} is damaged: its poses: {error}") from error
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from model.encoder import Frames
+from model.encoder import Floats, Frames
 from training.data.samples import Sample
 from training.data.shard_files import (
     Place,
+    StoredPose,
     check_shard,
     decode_sample,
     find_shards,
@@ -21,7 +22,7 @@ from training.data.shard_files import (
 from training.errors import SampleError, ShardError
 from training.prior_table import NUM_FRAMES
 from training.priors import NormalPose, read_body, targets
-from training.skeleton import Proportions
+from training.skeleton import LEFT_HAND, RIGHT_HAND, Proportions
 
 ORDER, PLACE = 11, 12
 """Keep the random numbers of different purposes apart."""
@@ -86,15 +87,15 @@ class ShardSource:
 
     def _window(self, shard: Path, place: Place, start: int, flipped: bool) -> Sample:
         try:
-            frames, pose = self._read(shard, place, start)
+            frames, stored = self._read(shard, place, start)
         except ShardError as error:
             raise SampleError(str(error)) from error
-        pose = pose.window(start)
+        pose, hands = stored.pose.window(start), hands_in_picture(stored.pixels, start, self.form.size_px)
         if flipped:
-            frames, pose = np.ascontiguousarray(frames[:, :, ::-1]), pose.mirrored()
-        return _sample(frames, pose, self.body, place.facts.video_id)
+            frames, pose, hands = frames[:, :, ::-1], pose.mirrored(), in_mirror(hands)
+        return _sample(frames, pose, hands, self.body, place.facts.video_id)
 
-    def _read(self, shard: Path, place: Place, start: int) -> tuple[Frames, NormalPose]:
+    def _read(self, shard: Path, place: Place, start: int) -> tuple[Frames, StoredPose]:
         if self.cache is None:
             return read_sample(shard, place, start, NUM_FRAMES)
         video = read_video(shard, place)
@@ -124,11 +125,26 @@ def _keep(path: Path, frames: Frames) -> None:
     part.replace(path)
 
 
-def _sample(frames: np.ndarray, pose: NormalPose, body: Proportions, video: str) -> Sample:
+def hands_in_picture(pixels: Floats, start: int, size_px: int, num_frames: int = NUM_FRAMES) -> Floats:
+    """Where the middle of each hand is in a window: [T, 61, 2] of a clip -> [16, 2, 2], see `Sample.hands`."""
+    rows = np.minimum(np.arange(start, start + num_frames), len(pixels) - 1)
+    hands = [pixels[rows, part].mean(axis=1) for part in (LEFT_HAND, RIGHT_HAND)]
+    return (np.stack(hands, axis=1) / size_px).astype(np.float32)
+
+
+def in_mirror(hands: Floats) -> Floats:
+    """The same where left is right: [.., 2, 2]."""
+    swapped = hands[..., ::-1, :].copy()
+    swapped[..., 0] = 1.0 - swapped[..., 0]
+    return swapped
+
+
+def _sample(frames: np.ndarray, pose: NormalPose, hands: Floats, body: Proportions, video: str) -> Sample:
     found = targets(pose, body)
     return Sample(
         frames,
         {name: values for name, (values, _) in found.items()},
         {name: known for name, (_, known) in found.items()},
         video,
+        hands,
     )

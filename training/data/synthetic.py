@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from model.encoder import Flags, Floats, Frames, Ints
 from training.data.samples import Sample
+from training.data.sharded import hands_in_picture
 from training.data.sources import Clip
 from training.errors import SampleError, SignError
 from training.prior_table import ACTIVITY, NUM_FRAMES
@@ -86,7 +87,8 @@ class SyntheticSource:
         # A clip shorter than a window stands still at its end, as short videos are padded when they are looked up.
         rows = np.minimum(np.arange(start, start + NUM_FRAMES), len(whole.transforms) - 1)
         pose = normalise(whole.keypoints.world[rows].astype(np.float64), confidence(whole.keypoints.inside[rows]))
-        return Sample(self._draw(whole, rows), *_apart(targets(pose, self.body)), self._name(number))
+        hands = hands_in_picture(whole.keypoints.pixels, start, self.size_px)
+        return Sample(self._draw(whole, rows), *_apart(targets(pose, self.body)), self._name(number), hands)
 
     def _name(self, number: int) -> str:
         return f"synthetic {self.seed}-{number}"

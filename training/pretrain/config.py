@@ -70,6 +70,8 @@ class Losses:
     """Divide the covariance by the number of channels, as VICReg does. Decision: the paper prints the bare sum."""
     adversarial: float = 2.0
     """Weight of the adversarial term."""
+    hands: float = 1.0
+    """Weight of where the hands are, for encoders that look closer at them. Decision: ours."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.priors) - set(PRIOR)):
@@ -159,6 +161,11 @@ class PretrainConfig:
     """Share of mask units that could be seen: those in which most moves, which are the hands. 1: all. Decision."""
     hide: Literal["units", "moments"] = "units"
     """What is hidden together: single mask units, or as far as it goes all units of a moment. Decision: units."""
+    told: float = 0.5
+    """Share of windows in which an encoder that looks closer at hands is told where they are; in the others it looks
+    where it believes they are, as when it serves. Decision: ours."""
+    told_error: float = 0.02
+    """Standard deviation of what it is told, in shares of the frame. Decision: ours."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 computes in bfloat16 under autocast; auto does so on GPUs that have it."""
     compile: bool = False
@@ -182,6 +189,8 @@ class PretrainConfig:
             "batch_size": (self.batch_size >= 4 and self.batch_size % 2 == 0, "even and at least 4: two pairs"),
             "mask": (0 <= self.mask < 1, "at least 0 and below 1"),
             "moving": (0 < self.moving <= 1, "above 0 up to 1"),
+            "told": (0 <= self.told <= 1, "from 0 to 1"),
+            "told_error": (self.told_error >= 0, "at least 0"),
             "data.mirrored": (0 <= self.data.mirrored <= 1, "from 0 to 1"),
             "steps": (self.steps >= 1, "at least 1"),
             "minutes": (self.minutes > 0, "more than 0"),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.hands import HandPlaces
 from training.data.augment import Augmenter, resize
 from training.data.loading import load_batches
 from training.data.samples import Batch, Source
@@ -222,9 +223,15 @@ def add_gradients(
     other = draw_others(num_windows, generator).to(world.device)
     visible = choose_visible(config, windows, order)
     with autocast(config, world.device):
-        prediction = network(windows.movedim(-1, 1), None if visible is None else visible.to(world.device))
+        told = tell_hands(config, batch.hands, world, generator)
+        prediction = network(windows.movedim(-1, 1), None if visible is None else visible.to(world.device), told)
     prediction = gather_prediction(prediction, world)
-    known = replace(batch, targets=world.gather_all(batch.targets), masks=world.gather_all(batch.masks))
+    known = replace(
+        batch,
+        targets=world.gather_all(batch.targets),
+        masks=world.gather_all(batch.masks),
+        hands=world.gather(batch.hands),
+    )
 
     judged = run.discriminator.learn(prediction.style, prediction.features, other)
     (judged / config.accumulate).backward()  # type: ignore[no-untyped-call]
@@ -241,7 +248,22 @@ def gather_prediction(prediction: Prediction, world: World) -> Prediction:
         world.gather(prediction.activity_logits.float()),
         world.gather_all({name: values.float() for name, values in prediction.priors.items()}),
         world.gather(prediction.style),
+        None if prediction.hands is None else HandPlaces(*(world.gather(part) for part in prediction.hands)),
     )
+
+
+def tell_hands(config: PretrainConfig, places: Tensor, world: World, generator: torch.Generator) -> Tensor | None:
+    """What an encoder that looks closer at hands is told of where they are, not quite exactly and not always.
+
+    Returns:
+        [B, 2, 2], NaN where it is told nothing; None for other encoders.
+    """
+    if not config.encoder.hand_px:
+        return None
+    num_windows = world.size * len(places)
+    error = config.told_error * torch.randn(num_windows, 2, 2, generator=generator)
+    error[torch.rand(num_windows, generator=generator) >= config.told] = torch.nan
+    return places + world.own_rows(error).to(places.device)
 
 
 def set_rates(run: Run, share_of_time: float) -> float:

@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from model.hands import HandPlaces
+
 VARIANCE_EPSILON = 1e-4
 """Under the root of the variance, as in VICReg: its gradient is not defined at zero."""
 
@@ -94,3 +96,23 @@ def discriminator_loss(matched_logits: Tensor, unmatched_logits: Tensor) -> Tens
     matched = F.softplus(-matched_logits).mean()  # -log sigmoid(x)
     unmatched = F.softplus(unmatched_logits).mean()  # -log (1 - sigmoid(x))
     return (matched + unmatched) / 2
+
+
+def hands_loss(hands: HandPlaces, places: Tensor) -> Tensor:
+    """How far the believed places of the hands are from the true ones.
+
+        L = mean over known hands of  -log softmax(scores)_n  +  10 |believed - true|_1
+
+    n is the token nearest to the hand. The first term makes up its mind where an average of two likely places would be
+    neither; the second is exact. Ours.
+
+    Args:
+        hands: what is believed.
+        places: [B, 2, 2] x and y of the left and the right hand in shares of the frame; NaN where unknown.
+    """
+    known = ~places.isnan().any(dim=-1)  # [B, 2]
+    true = places.nan_to_num()
+    nearest = (hands.tokens[:, None] - true[:, :, None]).square().sum(dim=-1).argmin(dim=-1)  # [B, 2]
+    surprise = F.cross_entropy(hands.scores.flatten(0, 1), nearest.flatten(), reduction="none").reshape(known.shape)
+    away = (hands.places - true).abs().sum(dim=-1)
+    return (known * (surprise + 10.0 * away)).sum() / known.sum().clamp(min=1)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
+from model.hands import HandPlaces
 from model.signrep import SignRep
 from training.pretrain.decoder import SignDecoder
 from training.pretrain.style import gram_style
@@ -25,6 +26,8 @@ class Prediction(NamedTuple):
     """By name [B, 16, dim], in units of psi times the target."""
     style: Tensor
     """[B, S] without gradient: it tells the discriminator how a video looks and is not to be learned from."""
+    hands: HandPlaces | None = None
+    """Where the hands are believed to be, of encoders that look closer at them."""
 
 
 class PretrainNetwork(nn.Module):
@@ -36,14 +39,15 @@ class PretrainNetwork(nn.Module):
         self.encoder = SignRep(config)
         self.cls_head = SignDecoder(config.dim)
 
-    def forward(self, windows: Tensor, visible: Tensor | None = None) -> Prediction:
-        """[B, 3, frames, rows, columns] normalised, and [B, K] mask units that are visible."""
-        output = self.encoder(windows, visible)
+    def forward(self, windows: Tensor, visible: Tensor | None = None, told: Tensor | None = None) -> Prediction:
+        """[B, 3, frames, rows, columns] normalised or uint8, [B, K] mask units that are visible; `Hands.forward`."""
+        output = self.encoder(windows, visible, told)
         return Prediction(
             output.features,
             output.activity_logits,
             self.cls_head(output.features),
             gram_style(output.maps[self.style_stage - 1].detach()),
+            output.hands,
         )
 
 

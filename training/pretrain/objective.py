@@ -6,7 +6,14 @@ from torch import Tensor
 from training.data.samples import Batch
 from training.pretrain.config import Losses
 from training.pretrain.discriminator import Discriminator
-from training.pretrain.losses import activity_loss, adversarial_loss, covariance_loss, prior_loss, variance_loss
+from training.pretrain.losses import (
+    activity_loss,
+    adversarial_loss,
+    covariance_loss,
+    hands_loss,
+    prior_loss,
+    variance_loss,
+)
 from training.pretrain.network import Prediction
 from training.prior_table import ACTIVITY, PRIOR, PRIORS
 
@@ -15,6 +22,8 @@ def compute_losses(
     prediction: Prediction, batch: Batch, config: Losses, discriminator: Discriminator, other: Tensor
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L = sum over priors w L_prior + 0.2 L_act + 1.0 L_var + 0.004 L_cov + 2.0 L_adv, the weights as configured.
+
+    Encoders that look closer at hands also learn where these are.
 
     Args:
         prediction: of the batch's windows; matched windows are neighbours.
@@ -35,6 +44,8 @@ def compute_losses(
     terms["adversarial"] = adversarial_loss(
         verdict.matched.sigmoid(), verdict.unmatched.sigmoid(), discriminator.ema_matched, discriminator.ema_unmatched
     )
+    if prediction.hands is not None:
+        terms["hands"] = hands_loss(prediction.hands, batch.hands)
     weights = term_weights(config)
     # Also what counts nothing stays in the sum: then every parameter has a gradient, as distributed training wants it.
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
@@ -63,6 +74,7 @@ def term_weights(config: Losses) -> dict[str, float]:
         "variance": config.variance,
         "covariance": config.covariance,
         "adversarial": config.adversarial,
+        "hands": config.hands,
     }
 
 

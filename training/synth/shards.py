@@ -199,7 +199,8 @@ class Studio:
             gloss=whole.gloss,
             signer=whole.signer.id,
         )
-        return ShardSample(facts, frames, normalise(whole.keypoints.world[rows].astype(np.float64), seen))
+        pose = normalise(whole.keypoints.world[rows].astype(np.float64), seen)
+        return ShardSample(facts, frames, pose, whole.keypoints.pixels[rows])
 
     def _cast(self, number: int) -> Signer:
         if self._signer is None or self._signer[0] != number:

@@ -18,7 +18,7 @@ def frames() -> torch.Tensor:
 def augmented(frames: torch.Tensor, size_px: int = 48, seed: int = 0, **changes: object) -> torch.Tensor:
     augmenter = Augmenter(Augment(**(OFF | changes)), size_px)  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
-    return torch.stack([torch.from_numpy(augmenter(window.numpy(), rng)) for window in frames])
+    return torch.stack([torch.from_numpy(augmenter(window.numpy(), rng)[0]) for window in frames])
 
 
 def test_with_everything_off_it_only_resizes(frames: torch.Tensor) -> None:
@@ -57,3 +57,14 @@ def test_a_seed_repeats_it(frames: torch.Tensor) -> None:
 def test_resizing_keeps_the_mean_colour(frames: torch.Tensor) -> None:
     small = resize(frames, 16).float().mean(dim=(1, 2, 3))
     assert torch.allclose(small, frames.float().mean(dim=(1, 2, 3)), atol=1.5)
+
+
+def test_places_move_with_the_crop() -> None:
+    window = np.zeros((2, 64, 64, 3), np.uint8)
+    window[:, 38:42, 18:22] = 255  # a dot in the middle of (20, 40)
+    augmenter = Augmenter(Augment(**(OFF | {"crop_area": (0.5, 0.8)})), 64)  # type: ignore[arg-type]
+    changed, box = augmenter(window, np.random.default_rng(2))
+    rows, columns = np.nonzero(changed[0, ..., 1] > 128)
+    found = box.inside(np.array([20, 40], np.float32) / 64) * 64
+    assert found == pytest.approx([columns.mean() + 0.5, rows.mean() + 0.5], abs=1)
+    assert np.abs(found - [20, 40]).max() > 2, "the crop moved nothing"

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from model.checkpoint import load_tensors, read_checkpoint
+from model.config import compact
 from tests.model.micro import micro
 from tests.training.pretrain.runs import ALONE, Poisoned, Recorder, clips, run_config
 from training.data.loading import load_batches
 from training.data.samples import Sample
 from training.errors import DivergedError, ResumeError, SampleError
 from training.pretrain.config import Optimiser, PretrainConfig
-from training.pretrain.loop import pretrain, step_seed
+from training.pretrain.loop import pretrain, step_seed, tell_hands
 from training.pretrain.network import PretrainNetwork
 from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
 from training.pretrain.validation import held_out
@@ -243,6 +244,36 @@ def test_heads_can_begin_with_the_mean_pose(tmp_path: Path) -> None:
         for column in (0, prior.dim - 1):
             mean = targets[..., column][known[..., column]].mean() * prior.psi
             assert run.network.cls_head.head(prior.name).bias[column].item() == pytest.approx(mean.item(), abs=1e-4)
+
+
+def test_an_encoder_that_looks_closer_learns_where_the_hands_are(tmp_path: Path) -> None:
+    encoder = replace(compact(), image_size=64, hand_px=32, embed_dim=16, num_frames=2)
+    whole = clips()
+
+    class WithHands:
+        def pair(self, number: int) -> tuple[Sample, Sample]:
+            places = np.full((16, 2, 2), 0.25, np.float32)
+            places[:, 1] = (0.8, 0.6)
+            first, second = whole.pair(number)
+            return replace(first, hands=places), replace(second, hands=places)
+
+    config = run_config(tmp_path, encoder=encoder, steps=40, mask=0.0, augmented=False)
+    watcher = Recorder()
+    pretrain(start_run(config, ALONE.device), WithHands(), ALONE, watcher=watcher)
+    assert watcher.reports[-1].terms["hands"] < 0.5 * watcher.reports[0].terms["hands"]
+
+
+def test_hands_are_told_not_always_and_not_exactly(tmp_path: Path) -> None:
+    config = run_config(tmp_path, encoder=compact(), told=0.75, told_error=0.1)
+    places = torch.rand(2000, 2, 2)
+    places[0] = torch.nan
+    told = tell_hands(config, places, ALONE, torch.Generator().manual_seed(0))
+    assert told is not None
+    silent = told.isnan().any(dim=(1, 2))
+    assert silent[0]
+    assert 0.2 < silent.float().mean() < 0.3
+    assert (told - places)[~silent].std() == pytest.approx(0.1, rel=0.1)
+    assert tell_hands(run_config(tmp_path), places, ALONE, torch.Generator()) is None
 
 
 def test_an_encoder_of_two_frames_learns_from_the_middle_of_windows(tmp_path: Path) -> None:

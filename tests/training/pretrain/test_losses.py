@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from model.hands import HandPlaces
 from training.pretrain.losses import (
     activity_loss,
     adversarial_loss,
     covariance_loss,
     discriminator_loss,
+    hands_loss,
     prior_loss,
     variance_loss,
 )
@@ -94,6 +96,23 @@ def test_the_discriminator_loss_is_cross_entropy_of_matched_against_unmatched() 
     matched, unmatched = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
     expected = F.binary_cross_entropy(torch.cat([matched, unmatched]).sigmoid(), torch.tensor([1.0, 1.0, 0.0, 0.0]))
     assert float(discriminator_loss(matched, unmatched)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_hands_loss_is_surprise_at_the_nearest_token_and_the_way_to_the_hand() -> None:
+    rng = np.random.default_rng(0)
+    tokens = np.array([(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)])
+    believed, true, scores = rng.random((3, 2, 2)), rng.random((3, 2, 2)), rng.normal(size=(3, 2, 4))
+    true[1, 0] = np.nan
+    losses = []
+    for window, hand in [(window, hand) for window in range(3) for hand in range(2) if (window, hand) != (1, 0)]:
+        nearest = int(np.argmin([math.dist(token, true[window, hand]) for token in tokens]))
+        chances = np.exp(scores[window, hand]) / np.exp(scores[window, hand]).sum()
+        away = abs(believed[window, hand] - true[window, hand]).sum()
+        losses.append(-math.log(chances[nearest]) + 10 * away)
+    places = HandPlaces(*(torch.tensor(part) for part in (believed, scores, np.tile(tokens, (3, 1, 1)))))
+    assert float(hands_loss(places, torch.tensor(true))) == pytest.approx(np.mean(losses))
+    unknown = torch.full((3, 2, 2), torch.nan, dtype=torch.float64)
+    assert float(hands_loss(places, unknown)) == 0
 
 
 def test_style_is_the_upper_triangle_of_the_gram_matrix_of_each_window() -> None:

@@ -28,6 +28,10 @@ def test_rendered_shards_are_a_source_with_exact_poses(rendered: Path) -> None:
     assert first.frames.shape == second.frames.shape == (NUM_FRAMES, 64, 64, 3)
     assert first.frames.std() > 10
     assert first.masks["body_pose"].any()
+    assert first.hands is not None
+    assert (first.hands[..., 0] > 0).all()
+    assert (first.hands[..., 0] < 1).all()
+    assert (first.hands[..., 1] > 0.2).all()
     assert first.video == second.video
 
 
@@ -74,6 +78,10 @@ def test_a_mirrored_pair_shows_and_tells_the_mirrored_pose(rendered: Path) -> No
     assert known.any()
     assert np.allclose(points[known], flipped[known], atol=1e-4)
     assert not np.allclose(points[known], other[known], atol=1e-2)
+    assert filmed.hands is not None
+    assert mirrored.hands is not None
+    assert np.allclose(mirrored.hands[:, 0], (1, 0) + filmed.hands[:, 1] * (-1, 1), atol=1e-6)
+    assert not np.allclose(filmed.hands[:, 0], filmed.hands[:, 1], atol=0.05)
 
 
 def test_landmarks_are_taken_at_another_rate_by_the_nearest_frame() -> None:

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from model.config import EncoderConfig, compact
+from model.hands import cut, token_places
+from model.signrep import SignRep
+
+
+def looking_closer() -> EncoderConfig:
+    return EncoderConfig(
+        num_frames=2,
+        image_size=64,
+        patch_stride=(2, 8, 8),
+        stem=(4, 6),
+        embed_dim=8,
+        stages=(1, 1),
+        q_pool=1,
+        local_stages=(True, False),
+        mask_unit=(1, 4, 4),
+        hand_px=16,
+        hand_stem=(4,),
+        hand_stages=(1, 1),
+    )
+
+
+@pytest.fixture
+def network() -> SignRep:
+    torch.manual_seed(0)
+    return SignRep(looking_closer()).eval()
+
+
+def frames_with(rows: slice, columns: slice) -> torch.Tensor:
+    """[1, 3, 2, 64, 64] dark, with noise in one place."""
+    windows = torch.zeros(1, 3, 2, 64, 64)
+    part = windows[:, :, :, rows, columns]
+    part += torch.randn(part.shape, generator=torch.Generator().manual_seed(1))
+    return windows
+
+
+def test_a_square_is_cut_around_its_place_and_stays_in_the_frame() -> None:
+    windows = torch.arange(2 * 3 * 2 * 20 * 30.0).reshape(2, 3, 2, 20, 30)
+    found = cut(windows, torch.tensor([[0.5, 0.5], [1.0, 0.0]]), 8)
+    assert torch.equal(found[0], windows[0, :, :, 6:14, 11:19])
+    assert torch.equal(found[1], windows[1, :, :, 0:8, 22:30])
+
+
+def test_tokens_know_where_they_are(network: SignRep) -> None:
+    places = token_places(network.config)  # 8 x 8 patches of 8 pixels in 4 units, pooled once
+    assert places.shape == (4, 4, 2)
+    grid = {(round(float(x) * 64), round(float(y) * 64)) for x, y in places.flatten(0, 1)}
+    assert grid == {(x, y) for x in (8, 24, 40, 56) for y in (8, 24, 40, 56)}
+    assert (places[1] >= torch.tensor([0.5, 0.0])).all(), "the second unit is the one on the upper right"
+    assert (places[1, :, 1] < 0.5).all()
+
+
+def test_only_what_is_near_a_told_place_is_seen_closely(network: SignRep) -> None:
+    told = torch.tensor([[[0.2, 0.2], [0.8, 0.8]]])
+    blank, near, far = (
+        torch.zeros(1, 3, 2, 64, 64),
+        frames_with(slice(8, 16), slice(8, 16)),
+        frames_with(slice(30, 34), slice(30, 34)),
+    )
+    hands = network.hands
+    assert hands is not None
+    tokens = network.backbone(blank)[-1]
+    of_blank, of_near, of_far = (hands(windows, tokens, None, told)[0] for windows in (blank, near, far))
+    assert not torch.allclose(of_near[:, :16], of_blank[:, :16]), "the left hand"
+    assert torch.allclose(of_near[:, 16:32], of_blank[:, 16:32]), "the right hand"
+    assert torch.allclose(of_far, of_blank)
+
+
+def test_a_left_hand_looks_like_a_right_hand_in_the_mirror(network: SignRep) -> None:
+    windows = frames_with(slice(20, 44), slice(4, 30))
+    mirrored = windows.flip(-1)
+    hands = network.hands
+    assert hands is not None
+    tokens = network.backbone(windows)[-1]
+    left = hands(windows, tokens, None, torch.tensor([[[0.25, 0.5], [0.75, 0.5]]]))[0][:, :16]
+    right = hands(mirrored, tokens, None, torch.tensor([[[0.25, 0.5], [0.75, 0.5]]]))[0][:, 16:32]
+    assert torch.allclose(left, right, atol=1e-6)
+
+
+def test_nothing_told_is_the_network_s_own_belief(network: SignRep) -> None:
+    windows = torch.randn(3, 3, 2, 64, 64)
+    alone = network(windows)
+    assert alone.hands is not None
+    assert torch.equal(network(windows, None, torch.full((3, 2, 2), torch.nan)).features, alone.features)
+    assert torch.allclose(network(windows, None, alone.hands.places).features, alone.features)
+    elsewhere = network(windows, None, 1.0 - alone.hands.places)
+    assert not torch.allclose(elsewhere.features, alone.features)
+
+
+def test_hands_are_found_among_the_visible_units_alone(network: SignRep) -> None:
+    visible = torch.tensor([[3, 1]])
+    found = network(torch.randn(1, 3, 2, 64, 64), visible).hands
+    assert found is not None
+    assert found.tokens.shape == (1, 8, 2)
+    assert (found.places[..., 0] >= 0.5).all(), "units 1 and 3 are the right half"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hand_px": 80}, "hand_px is 80; a frame has 64 pixels"),
+        ({"hand_stages": (1,)}, "hand_stages has 1 entries; stages has 2"),
+        ({"hand_px": 18}, "of the hands' network: 18 rows of a window do not divide"),
+        ({"stem": (4, 6, 8)}, "makes square patches of a multiple of 16 pixels"),
+    ],
+)
+def test_hands_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(looking_closer(), **change)  # type: ignore[arg-type]
+
+
+def test_the_geometry_survives_json() -> None:
+    assert EncoderConfig.from_json(compact().to_json()) == compact()
