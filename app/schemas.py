@@ -347,6 +347,7 @@ class EncoderAnswer(Schema):
     precision: str
     dim: int
     fps: float
+    window_frames: int
     stride_frames: int
 
 

@@ -65,6 +65,7 @@ def _encoder(info: EncoderInfo) -> EncoderAnswer:
         precision=info.precision,
         dim=info.config.dim,
         fps=info.fps,
+        window_frames=info.config.num_frames,
         stride_frames=info.stride_frames,
     )
 

@@ -16,6 +16,7 @@ const title = el("h1", {}, "");
 
 await loadTexts();
 drawHeader([["/", t("header.search")], ["/browse", t("header.browse")], ["/admin", t("header.admin")]]);
+document.addEventListener("language", () => location.reload());
 markPlace("/admin");
 title.textContent = t("admin.title");
 document.title = t("page.title", { place: t("admin.title") });

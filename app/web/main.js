@@ -55,8 +55,23 @@ function follow(event) {
   go(url.pathname + url.search);
 }
 
+function head() {
+  drawHeader([["/", t("header.search")], ["/browse", t("header.browse")]]);
+}
+
+/** Everything is written anew; the takes and what was found for them stay. */
+async function changeLanguage() {
+  await loadTexts();
+  head();
+  search?.closed();
+  search = null;
+  await show({ moved: false });
+  document.querySelector("#header .language").focus();
+}
+
 await loadTexts();
-drawHeader([["/", t("header.search")], ["/browse", t("header.browse")]]);
+head();
+document.addEventListener("language", changeLanguage);
 history.scrollRestoration = "manual";
 addEventListener("popstate", () => show({ moved: true }));
 document.addEventListener("click", follow);

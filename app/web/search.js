@@ -53,10 +53,18 @@ export class SearchView {
   /** Called when one comes to the view: a video that was out of the page stands still. */
   entered() {
     this.stage.resume();
+    if (state.current && !this.#results) this.#select(state.current); // taken before the language was changed
   }
 
   /** Called when one leaves it. */
   left() {
+    this.stage.close();
+  }
+
+  /** Called when another one takes its place. */
+  closed() {
+    this.#working?.abort();
+    this.#ranking?.abort();
     this.stage.close();
   }
 
@@ -209,7 +217,7 @@ export class SearchView {
     if (!take?.whole || state.together) return this.strip.replaceChildren();
     const { encoder } = await askOnce("/v1/info");
     if (take !== state.current) return undefined;
-    const strip = new TrimStrip(take, encoder.fps, () => this.#soon());
+    const strip = new TrimStrip(take, encoder.window_frames / encoder.fps, () => this.#soon());
     strip.onPictures = () => this.#drawTakes();
     return this.strip.replaceChildren(strip.node);
   }

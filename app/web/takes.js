@@ -2,7 +2,6 @@
 
 import { Problem, ask, askOnce } from "./api.js";
 
-export const WINDOW_FRAMES = 16;
 const MAX_TAKES = 6;
 
 /** What is looked up, and how. */

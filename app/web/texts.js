@@ -28,9 +28,10 @@ export function currentLanguage() {
   return language;
 }
 
+/** Keep the visitor's choice; the page hears of it as the event `language`. */
 export function chooseLanguage(tag) {
   localStorage.setItem(KEPT, tag);
-  location.reload();
+  document.dispatchEvent(new Event("language"));
 }
 
 /** The text of a key, with `{name}` replaced. With a `num`, `KEY.one` or `KEY.other` is taken. */

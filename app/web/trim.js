@@ -2,7 +2,6 @@
 
 import { el, svg } from "./dom.js";
 import { picturesOf } from "./frames.js";
-import { WINDOW_FRAMES } from "./takes.js";
 import { seconds, t } from "./texts.js";
 
 const NUM_PICTURES = 8;
@@ -12,9 +11,9 @@ const SHORTEST_S = 0.2;
 const CURVE = { width: 1000, height: 100 };
 
 /** A strip for a take that was looked up. `onStretch` is told whenever a handle has moved.
- * @param fps the encoder's, which the activity is sampled at */
+ * @param windowS how long the encoder looks at once, which is what a point of activity says something of */
 export class TrimStrip {
-  constructor(take, fps, onStretch) {
+  constructor(take, windowS, onStretch) {
     this.take = take;
     this.onStretch = onStretch;
     this.durationS = take.whole.query.duration_s;
@@ -24,7 +23,7 @@ export class TrimStrip {
     this.outside = { start: el("div", { class: "outside" }), end: el("div", { class: "outside" }) };
     this.kept = el("div", { class: "kept" });
     this.told = el("output", { class: "strip-told" });
-    this.strip = el("div", { class: "strip" }, this.pictures, curve(take.whole.query.activity, this.durationS, fps), this.outside.start, this.outside.end, this.kept, this.handles.start, this.handles.end);
+    this.strip = el("div", { class: "strip" }, this.pictures, curve(take.whole.query.activity, this.durationS, windowS), this.outside.start, this.outside.end, this.kept, this.handles.start, this.handles.end);
     this.whole = el("button", { type: "button", class: "plain", click: () => this.#reset() }, t("trim.whole"));
     this.node = el(
       "div",
@@ -136,8 +135,8 @@ function copied(canvas) {
 }
 
 /** The activity of the more active hand as an area over the strip, window by window at its middle. */
-function curve(activity, durationS, fps) {
-  const half = WINDOW_FRAMES / fps / 2;
+function curve(activity, durationS, windowS) {
+  const half = windowS / 2;
   const points = activity.map(({ start_s: start, left, right }) => {
     const x = (Math.min(start + half, durationS) / durationS) * CURVE.width;
     return [x.toFixed(1), ((1 - Math.max(left, right)) * CURVE.height).toFixed(1)];

@@ -14,6 +14,7 @@ from tests.web.conftest import (
     KEY,
     PHONE,
     QUERIES,
+    glosses,
     look_up,
     record,
     said,
@@ -151,6 +152,24 @@ def test_the_language_is_that_of_the_browser_or_the_one_chosen(site):
     expect(page.get_by_role("heading", name="Browse the dictionary")).to_be_visible()
     other = site.visit(locale="xh-ZA")
     expect(other.locator("html")).to_have_attribute("lang", "en")
+
+
+def test_another_language_keeps_takes_and_results(site):
+    page = site.visit(locale="en")
+    look_up(page, CLIP)
+    look_up(page, CLIP)
+    found = glosses(page)
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.locator("#header .language").select_option("de")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.locator("#header .language")).to_be_focused()
+    wait_for_results(page)
+    assert glosses(page) == found
+    expect(page.locator(".takes .take")).to_have_count(2)
+    assert not any(url.endswith("/v1/search") for url in sent), "a video was sent again"
+    look_up(page, CLIP)
+    expect(page.locator(".takes .take")).to_have_count(3)
 
 
 def test_with_reduced_motion_nothing_moves_by_itself(site):
