@@ -26,7 +26,11 @@ def test_signs_that_both_sources_have_are_held_out(folders: tuple[Path, Path]) -
 
 def test_the_settings_are_settings_of_a_run() -> None:
     config = override(small(), SETTINGS)
-    assert (config.encoder.num_frames, config.moving, len(config.losses.weights)) == (2, 0.5, 9)
+    assert (config.encoder.num_frames, config.num_visible, len(config.losses.weights)) == (
+        2,
+        config.encoder.num_units,
+        9,
+    )
 
 
 def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path: Path) -> None:
