@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from training.evaluate.activity import Curve, draw, summarise
+
+
+def curve(weight: list[float], rest: str) -> Curve:
+    """`r` rest, `s` stroke, `.` neither."""
+    return Curve(
+        "a",
+        np.arange(len(weight), dtype=np.float32),
+        np.array(weight, np.float32),
+        np.array([letter == "r" for letter in rest]),
+        np.array([letter == "s" for letter in rest]),
+    )
+
+
+def test_rest_and_stroke_are_counted_apart_over_all_clips() -> None:
+    good = curve([0.0, 0.1, 0.5, 0.9, 0.95, 0.3], "rr.ss.")
+    restless = curve([0.6, 0.5, 0.9, 0.7], "rrss")
+    found = summarise([good, restless])
+    assert (found.num_rest, found.num_stroke) == (4, 4)
+    assert found.rest_quiet == 0.5
+    assert found.rest_median == pytest.approx(0.3)
+    assert found.stroke_busy == 0.75
+    assert found.clips_right == 1
+
+
+def test_a_clip_without_rest_has_only_to_rise() -> None:
+    assert summarise([curve([0.9, 0.9], "ss")]).clips_right == 1
+    assert summarise([curve([0.5, 0.5], "ss")]).clips_right == 0
+
+
+def test_the_plot_shows_rest_and_weight() -> None:
+    pixels = np.asarray(draw([curve([0.0, 0.0, 1.0, 1.0], "rrss"), curve([0.0, 1.0], "rs"), curve([1.0, 1.0], "ss")]))
+    assert pixels.shape == (240, 760, 3)
+    assert (pixels[60, 40] == (228, 232, 238)).all(), "rest is grey"
+    assert (pixels[60, 340] == (212, 236, 214)).all(), "the stroke is green"
+    lines = np.argwhere((pixels[:120, :380] == (20, 90, 170)).all(axis=-1))
+    assert lines[lines[:, 1] < 80][:, 0].min() > 90, "nothing counts at the beginning"
+    assert lines[lines[:, 1] > 300][:, 0].max() < 40, "and everything at the end"

@@ -1,0 +1,180 @@
+"""Is hand activity right? `python -m training.evaluate.activity CLIPS POSES --encoder FILE`.
+
+A clip's vector is the sum of its windows' embeddings weighted by activity, so what counts in a look-up is that the
+weight falls in rest and rises in the stroke. What is rest is said by the landmarks: windows of 16 frames in which
+neither hand is active by the paper's rule (`training.priors.hand_activity`). The stroke is the middle half of the time
+between the first and the last active window: hands come up before and go down after.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image, ImageDraw
+
+from model.embed import Embedder
+from model.encoder import Flags, Floats
+from model.errors import ModelError
+from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from training.data.manifest import ListedClip, clips_of_folder
+from training.errors import TrainingError
+from training.landmarks import observe, read_landmarks
+from training.prior_table import ACTIVITY, NUM_FRAMES
+from training.priors import normalise, targets
+
+FPS = 25.0
+QUIET, BUSY = 0.2, 0.8
+"""Weights that rest should stay below and a stroke rise above."""
+STROKE = (0.25, 0.75)
+"""Of the active time: between these shares of it lies the stroke."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How much the windows of a clip count, and what the pose says of them."""
+
+    name: str
+    times_s: Floats
+    """[N] middle of every window."""
+    weight: Floats
+    """[N] activity of the more active hand; 0 where the motion gate spared the window."""
+    rest: Flags
+    """[N] neither hand is active by its pose."""
+    stroke: Flags
+    """[N] in the middle of the active time."""
+
+
+def follow(clip: ListedClip, embedder: Embedder) -> Curve:
+    """The weights of a clip's windows beside what its landmarks say.
+
+    Raises:
+        VideoError: the clip can't be read.
+        LandmarksError: its landmarks can't.
+    """
+    embedded = embedder.embed(clip.video)
+    times_s = np.asarray(embedded.start_s + embedder.cutting.window_s / 2, np.float32)
+    active = active_at(clip.landmarks, times_s)
+    stroke = np.zeros(len(times_s), np.bool_)
+    if active.any():
+        first_s, last_s = times_s[active][[0, -1]]
+        shares = (times_s - first_s) / max(last_s - first_s, 1e-6)
+        stroke = active & (shares >= STROKE[0]) & (shares <= STROKE[1])
+    return Curve(clip.video_id, times_s, embedded.activity.max(axis=1), ~active, stroke)
+
+
+def active_at(landmarks: Path, times_s: Floats) -> Flags:
+    """Whether a hand is active in the 16 frames around each moment, by its pose: [N]."""
+    read = read_landmarks(landmarks)
+    observed = observe(read).rows(read.rows_at(FPS))
+    pose = normalise(observed.keypoints, observed.confidence)
+    starts = np.clip(np.round(times_s * FPS).astype(int) - NUM_FRAMES // 2, 0, max(0, len(pose.angles) - NUM_FRAMES))
+    return np.array([targets(pose.window(int(start)))[ACTIVITY][0].max() > 0 for start in starts])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Weights over all windows of several clips."""
+
+    num_rest: int
+    num_stroke: int
+    rest_median: float
+    rest_quiet: float
+    """Share of windows in rest that count less than `QUIET`."""
+    stroke_median: float
+    stroke_busy: float
+    """Share of windows in the stroke that count more than `BUSY`."""
+    clips_right: int
+    """Clips whose weight falls below `QUIET` somewhere in rest, where there is any, and rises above `BUSY`."""
+
+
+def summarise(curves: Sequence[Curve]) -> Summary:
+    """All windows of all clips together."""
+    rest = np.concatenate([curve.weight[curve.rest] for curve in curves])
+    stroke = np.concatenate([curve.weight[curve.stroke] for curve in curves])
+    right = [
+        (not curve.rest.any() or curve.weight[curve.rest].min() < QUIET)
+        and bool(curve.stroke.any())
+        and curve.weight[curve.stroke].max() > BUSY
+        for curve in curves
+    ]
+    return Summary(
+        len(rest),
+        len(stroke),
+        float(np.median(rest)) if len(rest) else float("nan"),
+        float((rest < QUIET).mean()) if len(rest) else float("nan"),
+        float(np.median(stroke)) if len(stroke) else float("nan"),
+        float((stroke > BUSY).mean()) if len(stroke) else float("nan"),
+        sum(right),
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- drawing
+
+PANEL = (380, 120)
+MARGIN = 22
+REST, STROKE_COLOUR, LINE, INK = (228, 232, 238), (212, 236, 214), (20, 90, 170), (60, 60, 60)
+
+
+def draw(curves: Sequence[Curve], columns: int = 2) -> Image.Image:
+    """A panel per clip: the weight over time; rest by the pose in grey, the stroke in green, lines at 0.2 and 0.8."""
+    rows = -(-len(curves) // columns)
+    sheet = Image.new("RGB", (columns * PANEL[0], rows * PANEL[1]), (255, 255, 255))
+    pen = ImageDraw.Draw(sheet)
+    for number, curve in enumerate(curves):
+        _panel(pen, curve, (number % columns * PANEL[0], number // columns * PANEL[1]))
+    return sheet
+
+
+def _panel(pen: ImageDraw.ImageDraw, curve: Curve, corner: tuple[int, int]) -> None:
+    left, top = corner[0] + MARGIN, corner[1] + MARGIN
+    width, height = PANEL[0] - 2 * MARGIN, PANEL[1] - 2 * MARGIN
+    span_s = float(curve.times_s[-1] - curve.times_s[0]) or 1.0
+    x = left + (curve.times_s - curve.times_s[0]) / span_s * width
+    half = width / max(1, len(x) - 1) / 2
+    for place, rest, stroke in zip(x, curve.rest, curve.stroke, strict=True):
+        if rest or stroke:
+            box = (max(left, place - half), top, min(left + width, place + half), top + height)
+            pen.rectangle(box, fill=REST if rest else STROKE_COLOUR)
+    for level in (QUIET, BUSY):
+        y = top + (1 - level) * height
+        pen.line((left, y, left + width, y), fill=(170, 170, 170))
+        pen.text((corner[0] + 2, y - 6), f"{level:g}", fill=INK)
+    pen.rectangle((left, top, left + width, top + height), outline=(150, 150, 150))
+    points = np.stack([x, top + (1 - curve.weight) * height], axis=1)
+    pen.line([(float(across), float(down)) for across, down in points], fill=LINE, width=2)
+    pen.text((left, corner[1] + 6), f"{curve.name}, {span_s:.1f} s", fill=INK)
+
+
+def main(
+    clips: Annotated[Path, typer.Argument(help="Folder of videos.")],
+    poses: Annotated[Path, typer.Argument(help="Folder with their landmarks.")],
+    *,
+    encoder: Annotated[Path, typer.Option(help="Encoder file.")] = DEFAULT_ENCODER,
+    count: Annotated[int, typer.Option(min=1, help="Clips, spread over the folder.")] = 10,
+    plot: Annotated[Path | None, typer.Option(help="PNG: weight over time, clip by clip.")] = None,
+) -> None:
+    """Say how much windows in rest and in the stroke count."""
+    try:
+        listed = clips_of_folder(clips, poses)
+        rows = np.linspace(0, len(listed) - 1, min(count, len(listed))).round().astype(int)
+        embedder = Embedder(OnnxEncoder(encoder))
+        curves = [follow(listed[row], embedder) for row in rows]
+    except (ModelError, TrainingError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    found = summarise(curves)
+    typer.echo(
+        f"{len(curves)} clips. Rest: {found.num_rest} windows, median weight {found.rest_median:.2f},"
+        f" {found.rest_quiet:.0%} below {QUIET:g}. Stroke: {found.num_stroke} windows, median"
+        f" {found.stroke_median:.2f}, {found.stroke_busy:.0%} above {BUSY:g}."
+        f" Both as they should be in {found.clips_right} clips."
+    )
+    if plot is not None:
+        draw(curves).save(plot)
+
+
+if __name__ == "__main__":
+    typer.run(main)
