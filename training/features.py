@@ -1,0 +1,262 @@
+"""Features for translation: one embedding per window of every video, by an encoder that stays as it is.
+
+    python -m training.features ENCODER SENTENCES OUT [--reader phoenix14t]
+
+    OUT/embeddings/NAME.npy      float32 [T, D], one row per window
+    OUT/SPLIT.pkl.gz             all sentences of a split as the code of Sign Language Transformers reads them: a
+                                 pickled list of dictionaries with name, signer, gloss, text, and sign, a torch tensor
+                                 [T, D]
+    OUT/features.json            encoder, stride, form
+    OUT/report.json              what could not be done, and why
+
+Windows are encoded by the serving runtime, all of them: translation wants time to pass evenly, so nothing is left out
+where nothing moves. Run again to go on: what is there is kept, and a folder of another encoder is refused.
+
+Paper: SignRep feeds the encoder's 768 values per window to an existing translation model (PHOENIX14T BLEU-4 20.38,
+CSL-Daily 16.33).
+"""
+
+import gzip
+import json
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from PIL import Image
+
+from model.embed import batches
+from model.encoder import Floats, Frames
+from model.errors import ModelError
+from model.runtime import OnnxEncoder
+from model.video import VideoLimits, open_frames
+from model.video.crop import crop_offset
+from model.windows import slide
+from training.batch import Report, run
+from training.data.shard_files import write_whole
+from training.errors import ClipError, DataError, OutputError, TrainingError
+from training.sentences import PICTURES, READERS, Sentence, read_sentences
+
+LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
+BATCH = 16
+FORM = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How features are made."""
+
+    encoder: Path
+    stride_frames: int
+    threads: int = 1
+    """Of the encoder, in every process."""
+
+
+def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, workers: int = 1) -> Report:
+    """Embed what is not there yet, then write every split of which something is there.
+
+    Args:
+        sentences: of any splits.
+        plan: how; the same for all of a folder.
+        out: folder for everything.
+        workers: processes.
+
+    Raises:
+        OutputError: the folder holds features of another encoder or stride.
+        ModelError: the encoder can't be used.
+    """
+    _claim(out, plan)
+    todo = [sentence for sentence in sentences if not is_whole(place(out, sentence))]
+    num_done: list[str] = []
+    failed = run(
+        todo,
+        partial(embed_sentence, plan=plan, out=out),
+        name=lambda sentence: sentence.name,
+        workers=workers,
+        phase="videos",
+        on_result=lambda sentence, _: num_done.append(sentence.name),
+    )
+    report = Report(len(num_done), len(sentences) - len(todo), failed)
+    report.write(out / "report.json")
+    for split in sorted({sentence.split for sentence in sentences}):
+        write_split(out, split, [sentence for sentence in sentences if sentence.split == split])
+    return report
+
+
+def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
+    """Embed one sentence and write its file; gives the number of windows.
+
+    Raises:
+        VideoError: the video can't be read.
+        ClipError: the folder has no pictures, or one can't be read.
+    """
+    encoder = _encoder(plan.encoder, plan.threads)
+    config = encoder.info.config
+    with open_sentence(sentence.source, encoder.info.fps, config.image_size) as frames:
+        windows = ((window, 0.0) for window in slide(frames, config.num_frames, plan.stride_frames))
+        parts = [
+            encoder.encode(np.stack([window.frames for window, _ in batch])).embedding
+            for batch in batches(windows, BATCH)
+        ]
+    embeddings = np.concatenate(parts)
+    path = place(out, sentence)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            np.save(file, embeddings)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return len(embeddings)
+
+
+@cache
+def _encoder(path: Path, threads: int) -> OnnxEncoder:
+    return OnnxEncoder(path, threads=threads)
+
+
+@contextmanager
+def open_sentence(source: Path, fps: float, size_px: int) -> Iterator[Iterator[Frames]]:
+    """Square frames of a video, or of a folder with a picture per frame at the encoder's rate."""
+    if source.is_dir():
+        yield iter(read_pictures(source, size_px))
+    else:
+        with open_frames(source, fps=fps, size=size_px, limits=LIMITS) as frames:
+            yield frames
+
+
+def read_pictures(folder: Path, size_px: int) -> list[Frames]:
+    """The pictures of a folder by name, as squares that keep the signer.
+
+    Raises:
+        ClipError: there is none, one can't be read, or they differ in size; it is named.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    if not paths:
+        raise ClipError(f"{folder} holds no pictures ({', '.join(PICTURES)})")
+    frames: list[Frames] = []
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                scale = size_px / min(picture.size)
+                size = (max(size_px, round(picture.width * scale)), max(size_px, round(picture.height * scale)))
+                frames.append(np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)))
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ClipError(f"{path} can't be read: {error}") from error
+        if frames[-1].shape != frames[0].shape:
+            raise ClipError(f"{path} has another size than {paths[0].name}")
+    height, width = frames[0].shape[:2]
+    offset = crop_offset(frames, size_px)
+    top, left = (offset, 0) if height > width else (0, offset)
+    return [np.ascontiguousarray(frame[top : top + size_px, left : left + size_px]) for frame in frames]
+
+
+def write_split(out: Path, split: str, sentences: Sequence[Sentence]) -> Path:
+    """All sentences of a split whose embeddings are there, in one file; whole or not there.
+
+    Raises:
+        DataError: a file of embeddings is damaged; delete it and run again.
+    """
+    path = out / f"{split}.pkl.gz"
+    part = path.with_name(f".{path.name}.part")
+    samples = [
+        {
+            "name": sentence.name,
+            "signer": sentence.signer,
+            "gloss": sentence.gloss,
+            "text": sentence.text,
+            "sign": torch.from_numpy(read_embeddings(place(out, sentence))),
+        }
+        for sentence in sentences
+        if place(out, sentence).exists()
+    ]
+    try:
+        with gzip.GzipFile(part, "wb", compresslevel=1, mtime=0) as file:
+            pickle.dump(samples, file, protocol=4)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def read_embeddings(path: Path) -> Floats:
+    """The embeddings of one sentence, [T, D].
+
+    Raises:
+        DataError: the file is cut short or holds something else.
+    """
+    try:
+        embeddings: Floats = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and run this again") from error
+    if embeddings.ndim != 2 or embeddings.dtype != np.float32:
+        raise DataError(f"{path} holds {embeddings.dtype} {list(embeddings.shape)}; features are float32 [T, D]")
+    return embeddings
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a sentence's embeddings are there and can be read."""
+    if not path.exists():
+        return False
+    try:
+        read_embeddings(path)
+    except DataError:
+        path.unlink()
+        return False
+    return True
+
+
+def place(out: Path, sentence: Sentence) -> Path:
+    """Where the embeddings of a sentence lie."""
+    return out / "embeddings" / f"{sentence.name}.npy"
+
+
+def _claim(out: Path, plan: Plan) -> None:
+    """Write down what all features here have in common, or make sure that it is the same."""
+    out.mkdir(parents=True, exist_ok=True)
+    info = _encoder(plan.encoder, plan.threads).info
+    wanted = {"form": FORM, "encoder_id": info.encoder_id, "dim": info.config.dim, "stride_frames": plan.stride_frames}
+    path = out / "features.json"
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if {name: there.get(name) for name in wanted} != wanted:
+            raise OutputError(f"{out} holds features of {there}, asked for are {wanted}; choose another folder")
+        return
+    provenance = {"provenance": info.provenance, "licence": info.licence, "window_frames": info.config.num_frames}
+    write_whole(path, json.dumps(wanted | provenance, indent=1))
+
+
+def main(
+    encoder: Annotated[Path, typer.Argument(help="Encoder file.")],
+    sentences: Annotated[Path, typer.Argument(help="Folder of videos or of a data set, or a list (.csv).")],
+    out: Annotated[Path, typer.Argument(help="Folder for the features.")],
+    *,
+    reader: Annotated[str, typer.Option(help=f"What the folder is: {', '.join(READERS)}.")] = "videos",
+    split: Annotated[list[str] | None, typer.Option(help="Only these splits.")] = None,
+    stride_frames: Annotated[int | None, typer.Option(min=1, help="Frames between windows; the encoder's own.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+) -> None:
+    """Write features of all sentences that have none yet. Exits with 1 when none could be done."""
+    try:
+        listed = read_sentences(sentences, reader)
+        listed = [one for one in listed if not split or one.split in split]
+        stride = stride_frames or _encoder(encoder, 1).info.stride_frames
+        report = make_features(listed, Plan(encoder, stride), out, workers=workers)
+    except (TrainingError, ModelError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo("\n".join(report.lines()))
+    if report.num_done + report.num_there == 0:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
