@@ -88,7 +88,7 @@ class Hands(nn.Module):
         glimpses = torch.stack([glimpses[:, 0].flip(-1), glimpses[:, 1]], dim=1)
         seen = self.backbone(glimpses.flatten(0, 1))[-1].mean(dim=(1, 2))
         where = self.place(2.0 * places.flatten(1).to(seen.dtype) - 1.0)
-        return torch.cat([seen.reshape(len(windows), -1), where], dim=1), found
+        return torch.cat([seen.reshape(windows.shape[0], -1), where], dim=1), found
 
 
 def cut(windows: Tensor, places: Tensor, size_px: int) -> Tensor:
@@ -107,7 +107,7 @@ def cut(windows: Tensor, places: Tensor, size_px: int) -> Tensor:
     corners = (places * sides - size_px / 2).round().clamp(min=0.0)
     left, top = torch.minimum(corners, sides - size_px).long().unbind(1)
     steps = torch.arange(size_px, device=places.device)
-    batch = torch.arange(len(windows), device=places.device)[:, None, None]
+    batch = torch.arange(windows.shape[0], device=places.device)[:, None, None]
     pixels = windows[batch, :, :, (top[:, None] + steps)[:, :, None], (left[:, None] + steps)[:, None, :]]
     return pixels.permute(0, 3, 4, 1, 2)  # [B, rows, columns, 3, frames] -> [B, 3, frames, rows, columns]
 

@@ -1,10 +1,15 @@
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from model.checkpoint import untrained
 from model.config import EncoderConfig, compact
+from model.export import export
 from model.hands import cut, token_places
+from model.runtime import OnnxEncoder
 from model.signrep import SignRep
 
 
@@ -116,3 +121,12 @@ def test_hands_that_do_not_fit_are_refused(change: dict[str, object], message: s
 
 def test_the_geometry_survives_json() -> None:
     assert EncoderConfig.from_json(compact().to_json()) == compact()
+
+
+def test_the_exported_network_looks_where_the_network_looks(tmp_path: Path) -> None:
+    report = export(untrained(looking_closer(), "closer"), tmp_path / "closer.onnx")  # compares windows, or refuses
+    assert set(report.max_relative_error) >= {"1 random", "3 random, half of the mask units"}
+    windows = np.random.default_rng(0).integers(0, 256, (5, 2, 64, 64, 3), dtype=np.uint8)
+    together = OnnxEncoder(tmp_path / "closer.onnx").encode(windows).embedding
+    alone = np.concatenate([OnnxEncoder(tmp_path / "closer.onnx").encode(window[None]).embedding for window in windows])
+    assert np.allclose(together, alone, atol=1e-5)
