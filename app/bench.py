@@ -27,7 +27,7 @@ from index.cache import EmbeddingCache
 from model.cut import MovingWindow, open_windows
 from model.embed import Embedder, batches, mirrored
 from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
-from model.runtime import BATCH_SIZES, DEFAULT_ENCODER, OnnxEncoder
+from model.runtime import DEFAULT_ENCODER, OnnxEncoder
 from model.video.bench import generate_clip
 
 commands = typer.Typer(no_args_is_help=True, add_completion=False, help="Benchmarks of the service.")
@@ -159,7 +159,7 @@ def encode_all(windows: Sequence[MovingWindow], num_clips: int, embedder: Embedd
     """Encode the windows of so many clips as filmed and mirrored, in full batches."""
     both = [*windows, *(mirrored(window) for window in windows)]
     every = (window for _ in range(num_clips) for window in both)
-    for batch in batches(every, BATCH_SIZES[0]):
+    for batch in batches(every, embedder.encoder.info.num_at_once):
         embedder.encode(batch)
 
 

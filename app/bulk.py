@@ -22,9 +22,7 @@ from app.lookup import Stretch
 from model.cut import MovingWindow
 from model.embed import Embedder, EncodedWindows, joined, mirrored
 from model.errors import VideoError
-from model.runtime import BATCH_SIZES
 
-BATCH = BATCH_SIZES[0]
 MAX_WAITING = 32
 """Windows that wait for the encoder: 77 MB of 224 x 224 pixels."""
 MAX_DECODERS = 8
@@ -123,7 +121,7 @@ def _encode(feed: "_Feed", embedder: Embedder) -> Iterator[EmbeddedClip]:
         else:
             clip.num_sent += 1
             batch.append(message)
-        if len(batch) == BATCH // 2:
+        if len(batch) == embedder.encoder.info.num_at_once // 2:
             _encode_batch(batch, embedder, under_way)
             batch = []
         yield from _completed(under_way)

@@ -31,7 +31,7 @@ class Metrics:
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.batch_windows = Histogram(
-            "signdex_batch_windows", "Windows in a batch of the encoder", buckets=(1, 2, 3, 4, 5, 6, 7, 8),
+            "signdex_batch_windows", "Windows in a batch of the encoder", buckets=(1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 32),
             registry=self.registry,
         )  # fmt: skip
         self.problems = Counter(

@@ -25,7 +25,6 @@ from model.cut import Cutting
 from model.embed import ClipEmbedding, EncodedWindows, clip_embedding
 from model.encoder import Floats
 from model.pooling import pool
-from model.runtime import BATCH_SIZES
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ class Searches:
         self._metrics = metrics
         self._cutting = Cutting.of(services.encoder.info)
         self._decoders = services.take_decoders()
-        self._batcher = Batcher(services.encoder, BATCH_SIZES[0], metrics.batch_windows.observe)
+        self._batcher = Batcher(services.encoder, services.encoder.info.num_at_once, metrics.batch_windows.observe)
         self.decoders_state = "warming up"
         """What `/readyz` tells of the decoding processes."""
         self._starting = asyncio.get_running_loop().create_task(self._start())

@@ -22,7 +22,7 @@ from index.gpu_index import require_gpu
 from index.snapshot import Manifest
 from model.embed import Embedder
 from model.encoder import Encoder
-from model.runtime import OnnxEncoder
+from model.runtime import OnnxEncoder, half_beside
 
 FILL_COMMAND = "python -m app index build DIR"
 READY = "ready"
@@ -213,6 +213,28 @@ class Services:
             self._encoder_state = READY
 
 
+def encoder_file(settings: Settings) -> Path:
+    """The encoder file that is used: on a GPU its float16 form, where one lies beside it."""
+    return settings.encoder if settings.provider == "cpu" else half_beside(settings.encoder)
+
+
+def open_encoder(settings: Settings) -> OnnxEncoder:
+    """The encoder that the settings name, on the device that they name.
+
+    Raises:
+        EncoderFileError: it can't be used, or not there, and why.
+    """
+    if settings.provider == "tensorrt":
+        settings.engines.mkdir(parents=True, exist_ok=True)
+    return OnnxEncoder(
+        encoder_file(settings),
+        provider=settings.provider,
+        threads=settings.threads,
+        gpu_memory_bytes=int(settings.gpu_memory_gb * 1_000_000_000),
+        engines=settings.engines,
+    )
+
+
 def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:
     """Open the encoder, tidy up after a killed writer and load the published snapshot, where there is one.
 
@@ -227,7 +249,7 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     """
     if settings.index_device == "cuda":
         require_gpu()
-    opened = encoder or OnnxEncoder(settings.encoder, provider=settings.provider, threads=settings.threads)
+    opened = encoder or open_encoder(settings)
     services = Services(settings, opened)
     if warm:
         services.start_decoders()

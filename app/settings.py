@@ -20,7 +20,8 @@ class Settings(BaseSettings):
     data: Path = Path("data")
     dictionary: Path | None = None
     encoder: Path = Path("model/encoders/default.onnx")
-    provider: Literal["cpu", "cuda"] = "cpu"
+    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    gpu_memory_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     threads: Annotated[int, Field(ge=0)] = 0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -45,6 +46,11 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """The file of the window embeddings."""
         return self.data / "cache.sqlite"
+
+    @property
+    def engines(self) -> Path:
+        """The folder where TensorRT keeps what it builds."""
+        return self.data / "engines"
 
     @property
     def max_cache_bytes(self) -> int:

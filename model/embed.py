@@ -17,7 +17,7 @@ from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints
 from model.errors import ModelError
 from model.motion import looked_at
 from model.pooling import pool
-from model.runtime import BATCH_SIZES, DEFAULT_ENCODER, OnnxEncoder
+from model.runtime import DEFAULT_ENCODER, OnnxEncoder
 from model.video import VideoFacts, VideoLimits, VideoSource
 
 UNTRAINED = "the encoder is untrained: the order of the hits means little"
@@ -88,7 +88,7 @@ class Embedder:
             VideoError: the video can't be used, and why.
         """
         with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
-            encoded = joined([self.encode(batch) for batch in batches(windows, BATCH_SIZES[0])])
+            encoded = joined([self.encode(batch) for batch in batches(windows, self.encoder.info.num_at_once)])
         return clip_embedding(encoded, windows.seen, self.cutting, self.encoder.info)
 
     def embed_both(
@@ -101,7 +101,7 @@ class Embedder:
         """
         filmed, flipped = [], []
         with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
-            for batch in batches(windows, BATCH_SIZES[0]):
+            for batch in batches(windows, self.encoder.info.num_at_once):
                 filmed.append(self.encode(batch))
                 flipped.append(self.encode([mirrored(window) for window in batch]))
         as_filmed, as_mirrored = (

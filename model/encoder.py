@@ -16,7 +16,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What an encoder file says about itself."""
+    """What an encoder file says about itself, and what is best known of where it runs."""
 
     encoder_id: str
     """First 12 hex digits of the sha256 of the file: vectors of different ids never mix."""
@@ -34,6 +34,8 @@ class EncoderInfo:
     """`fp32`, `fp16`, or `fp16-stored`: weights kept in halves, arithmetic in float32."""
     kept_share: float = 1.0
     """Share of a window's mask units, those that move most, that the encoder was meant to see."""
+    num_at_once: int = 8
+    """Windows that are best given to it together; not from the file, but of the device it runs on."""
 
 
 @dataclass(frozen=True)

@@ -2,53 +2,77 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from model import devices
+from model.bound import BoundSession
 from model.config import EncoderConfig
-from model.encoder import EncoderInfo, Encoding, Frames, Ints
-from model.errors import EncoderContractError, EncoderFileError, ProviderError
+from model.devices import Device
+from model.encoder import EncoderInfo, Encoding, Floats, Frames, Ints
+from model.errors import EncoderContractError, EncoderFileError
 from model.metadata import read_metadata
+from model.motion import looked_at
 
 DEFAULT_ENCODER = Path(__file__).parent / "encoders" / "default.onnx"
 """The encoder that comes with the repository."""
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+HALF_SUFFIX = ".fp16.onnx"
 
 BATCH_SIZES = (8, 4, 2, 1)
 """Windows per run. A fixed set, so that memory is bounded and every shape can be warmed."""
+GPU_BATCH_SIZES = (32, 16, *BATCH_SIZES)
+"""The same on a GPU, which fewer windows leave idle."""
+
+OUTPUTS = ("embedding", "activity")
 
 
 class OnnxEncoder:
     """An `Encoder` on ONNX Runtime. Safe to share between threads."""
 
-    def __init__(self, path: Path, *, provider: str = "cpu", threads: int = 0) -> None:
-        """Load and check an encoder file.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = "cpu",
+        threads: int = 0,
+        gpu_memory_bytes: int = 0,
+        engines: Path | None = None,
+    ) -> None:
+        """Load and check an encoder file; where it runs is explained at `Device`.
 
         Args:
             path: the ONNX file.
-            provider: `cpu` or `cuda`. What is asked for is obtained, or refused: never the CPU in silence.
+            provider: `cpu`, `cuda` or `tensorrt`. What is asked for is obtained, or refused: never the CPU in silence.
             threads: of one run on the CPU; 0 takes all cores.
+            gpu_memory_bytes: the most that is taken of the GPU's memory; 0 sets no limit.
+            engines: the folder where TensorRT keeps what it builds.
 
         Raises:
             EncoderContractError: the file is not an encoder; which part differs.
-            ProviderError: the provider can't be had.
+            ProviderError: the device can't be had, and why.
             EncoderFileError: there is no such file, or it is no ONNX.
         """
         if not path.is_file():
             raise EncoderFileError(f"there is no encoder file at {path}; `python -m model.export` writes one")
         content = path.read_bytes()
-        self._session = open_session(content, path, provider, threads)
+        device = Device(provider, threads, gpu_memory_bytes, engines)
+        self._session = open_session(content, path, device)
         metadata = self._session.get_modelmeta().custom_metadata_map
         try:
-            self.info: EncoderInfo = read_metadata(metadata, hashlib.sha256(content).hexdigest()[:12])
-            check_contract(self._session, self.info.config)
+            info = read_metadata(metadata, hashlib.sha256(content).hexdigest()[:12])
+            check_contract(self._session, info.config)
         except EncoderContractError as error:
             raise EncoderContractError(f"{path}: {error}") from error
+        self.device = device
+        self._batch_sizes = GPU_BATCH_SIZES if device.is_gpu else BATCH_SIZES
+        self.info: EncoderInfo = replace(info, num_at_once=self._batch_sizes[0])
         self._prunes = "visible" in input_shapes(self._session)
+        self._bound = BoundSession(self._session, info.config.dim, "cuda") if device.is_gpu else None
 
     def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
         """Encode windows, see `Encoder`.
@@ -59,19 +83,28 @@ class OnnxEncoder:
         self._check_request(windows, visible)
         parts, start = [], 0
         while start < len(windows):
-            size = next(size for size in BATCH_SIZES if size <= len(windows) - start)
+            size = next(size for size in self._batch_sizes if size <= len(windows) - start)
             rows = slice(start, start + size)
-            inputs: dict[str, Any] = {"windows": windows[rows]}
-            if visible is not None:
-                inputs["visible"] = visible[rows]
-            parts.append(self._session.run(["embedding", "activity"], inputs))
+            parts.append(self._run(windows[rows], None if visible is None else visible[rows]))
             start += size
         return Encoding(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
 
     def warm(self) -> None:
-        """Run every batch size once, so that the first query does not pay for memory and kernels."""
-        for size in BATCH_SIZES:
-            self.encode(np.zeros((size, *self.info.config.window_size, 3), np.uint8))
+        """Run every batch size once, as it will be run, so that the first query does not pay for memory and kernels."""
+        largest, *between, smallest = self._batch_sizes
+        windows = np.zeros((largest, *self.info.config.window_size, 3), np.uint8)
+        visible = looked_at(windows, self.info.config, self.info.kept_share)
+        # The ends first: TensorRT builds an engine for the sizes from the smallest to the largest that it has seen.
+        for size in (largest, smallest, *between):
+            self.encode(windows[:size], None if visible is None else visible[:size])
+
+    def _run(self, windows: Frames, visible: Ints | None) -> tuple[Floats, Floats]:
+        """One run of the session."""
+        inputs: dict[str, Any] = {"windows": windows} | ({} if visible is None else {"visible": visible})
+        if self._bound is not None:
+            return self._bound.run(inputs)
+        embedding, activity = self._session.run(list(OUTPUTS), inputs)
+        return embedding, activity
 
     def _check_request(self, windows: Frames, visible: Ints | None) -> None:
         wanted = (*self.info.config.window_size, 3)
@@ -92,30 +125,36 @@ class OnnxEncoder:
             raise ValueError(f"mask units run from {visible.min()} to {visible.max()}; there are 0 to {num_units - 1}")
 
 
-def open_session(content: bytes, path: Path, provider: str, threads: int) -> ort.InferenceSession:
-    """An ONNX Runtime session on exactly the provider asked for."""
-    if provider not in PROVIDERS:
-        raise ProviderError(f"provider is {provider!r}; allowed are {', '.join(PROVIDERS)}")
-    name = PROVIDERS[provider]
-    if name not in ort.get_available_providers():
-        raise ProviderError(
-            f"{name} was asked for; this onnxruntime has {', '.join(ort.get_available_providers())}."
-            " Install the gpu group (`uv sync --no-default-groups --group gpu`) or ask for cpu"
-        )
+def half_beside(path: Path) -> Path:
+    """The float16 file `NAME.fp16.onnx` beside `NAME.onnx`, where there is one; else the file itself.
+
+    A GPU encodes several times faster with it; a processor gains nothing.
+    """
+    half = path.with_name(path.stem + HALF_SUFFIX)
+    return half if half.is_file() else path
+
+
+def open_session(content: bytes, path: Path, device: Device) -> ort.InferenceSession:
+    """An ONNX Runtime session on exactly the device asked for.
+
+    Raises:
+        ProviderError: the device can't be had, and why.
+        EncoderFileError: the file can't be loaded.
+    """
+    devices.require(device)
     options = ort.SessionOptions()
     # Left to itself, ONNX Runtime pins its threads to cores, which halves its speed beside other work.
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = device.threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        session = ort.InferenceSession(content, options, providers=[name])
+        # Its fallback would go on with the processor, now or in the middle of the work.
+        session = ort.InferenceSession(content, options, providers=devices.providers(device), enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own for each kind, without a public base
         raise EncoderFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
-    if session.get_providers()[0] != name:
-        raise ProviderError(
-            f"{name} was asked for and {session.get_providers()[0]} obtained: the driver or a CUDA library is missing"
-            " or too old. Mend that, or ask for cpu"
-        )
+    obtained = session.get_providers()[0]
+    if obtained != devices.PROVIDERS[device.provider][0]:
+        raise devices.refused(device, obtained)
     return session
 
 

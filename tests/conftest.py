@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import model  # noqa: F401 - before any test imports ONNX Runtime, which it keeps from reporting
+
 # Machines are noisy: no test may fail for its time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -30,6 +30,7 @@ def main() -> None:
     """Decode what comes over the socket, until the other side goes or memory runs out."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     limit_memory(int(sys.argv[2]))
+    go_first()
     try:
         send(sock, {"ready": True})
         while (received := receive_with_file(sock)) is not None:
@@ -102,6 +103,11 @@ def limit_memory(num_bytes: int) -> None:
     limit = pages * resource.getpagesize() + num_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def go_first() -> None:
+    """Where the machine or the container runs out of memory, the kernel is to end this process, not the service."""
+    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def limit_processor_time(seconds: float) -> None:

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from model.errors import EncoderContractError, EncoderFileError, ProviderError
 from model.metadata import KEY, write_metadata
-from model.runtime import OnnxEncoder
+from model.runtime import OnnxEncoder, half_beside
 from tests.model.micro import micro
 
 
@@ -112,9 +112,9 @@ def test_no_file_and_no_onnx_are_refused(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused_not_replaced(encoder_file: Path) -> None:
     if "CUDAExecutionProvider" in ort.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
-    with pytest.raises(ProviderError, match="CUDAExecutionProvider was asked for; this onnxruntime has"):
+    with pytest.raises(ProviderError, match="CUDAExecutionProvider was asked for; the wheel that is installed"):
         OnnxEncoder(encoder_file, provider="cuda")
-    with pytest.raises(ProviderError, match="allowed are cpu, cuda"):
+    with pytest.raises(ProviderError, match="allowed are cpu, cuda, tensorrt"):
         OnnxEncoder(encoder_file, provider="tpu")
 
 
@@ -126,10 +126,46 @@ class SilentFallback(ort.InferenceSession):
 
 
 def test_a_silent_fallback_to_the_cpu_is_refused(encoder_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    monkeypatch.setattr(ort, "InferenceSession", lambda content, options, providers: SilentFallback(content, options))
-    with pytest.raises(ProviderError, match="CPUExecutionProvider obtained"):
+    monkeypatch.setattr("model.devices.require", lambda device: None)
+    monkeypatch.setattr(
+        ort, "InferenceSession", lambda content, options, providers, enable_fallback: SilentFallback(content, options)
+    )
+    with pytest.raises(ProviderError, match="CPUExecutionProvider obtained: a library can't be loaded"):
         OnnxEncoder(encoder_file, provider="cuda")
+
+
+def test_a_driver_that_can_not_be_had_is_refused_before_the_file_is_loaded(
+    encoder_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+
+    def none() -> None:
+        raise ProviderError("no NVIDIA driver answers")
+
+    monkeypatch.setattr("model.devices.driver", none)
+    with pytest.raises(ProviderError, match="no NVIDIA driver"):
+        OnnxEncoder(encoder_file, provider="cuda")
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_same_embeddings_come_out(encoder_file: Path, encoder: OnnxEncoder) -> None:
+    try:
+        on_gpu = OnnxEncoder(encoder_file, provider="cuda")
+    except ProviderError as error:
+        pytest.skip(str(error))
+    on_gpu.warm()
+    windows = np.random.default_rng(3).integers(0, 256, (45, *micro().window_size, 3), dtype=np.uint8)
+    expected = encoder.encode(windows).embedding
+    got = on_gpu.encode(windows).embedding
+    cosines = (got * expected).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosines.min() > 0.9999
+
+
+def test_the_float16_file_beside_is_found(tmp_path: Path) -> None:
+    file, half = tmp_path / "signrep.onnx", tmp_path / "signrep.fp16.onnx"
+    assert half_beside(file) == file
+    half.touch()
+    assert half_beside(file) == half
 
 
 def test_batches_do_not_change_the_result(encoder: OnnxEncoder) -> None:

@@ -113,6 +113,12 @@ def test_a_video_that_takes_too_much_memory_is_too_costly(clip, decoder):
             cut(small, clip, large)
 
 
+def test_where_memory_runs_out_the_kernel_is_told_to_take_the_decoder(decoder, clip):
+    cut(decoder, clip)
+    assert Path(f"/proc/{decoder.pid}/oom_score_adj").read_text().strip() == "1000"
+    assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
 def test_a_process_that_dies_over_a_video_says_how(clip, number):
     with decoding() as decoder:
