@@ -25,7 +25,7 @@ SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak hostile check format bench bench-service openapi serve-test lock clean
+.PHONY: help run test soak hostile check format bench bench-service openapi serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ hostile: $(DEV) ## uploads that are meant to do harm, 2,000 of them mutated, aga
 
 serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
 	.venv-serve/bin/python -m tests.serving
+
+docker-test: $(DEV) ## build the image and try it in containers, where an engine can be reached
+	.venv/bin/python -m tests.docker.run
 
 check: $(DEV) ## lock file, format, lint, types, import direction
 	$(UV) lock --check --quiet

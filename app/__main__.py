@@ -142,6 +142,21 @@ def list_snapshots(*, as_json: AsJson = False) -> None:
     results.print(table)
 
 
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Say what runs here and how fast, in ten lines to paste; exits with 1 where it is not what is asked for."""
+    from app.doctor import examine  # nothing else should wait for its import
+
+    findings = examine(Settings())
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            _say(f"{'ok ' if finding.is_fine else 'BAD'} {finding.name:<10} {finding.text}")
+    if not all(finding.is_fine for finding in findings):
+        raise typer.Exit(1)
+
+
 @app.command("import")
 def import_entries(
     layout: Annotated[Layout, typer.Argument(help="What the data set is.")],

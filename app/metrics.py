@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.errors import DictionaryEmptyError
+from app.errors import DictionaryEmptyError, NotReadyError
 from app.jobs import JobState
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Now(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
         searches = self._searches
+        yield _gauge("signdex_ready", "1 where /readyz would say so", self._is_ready())
         yield _gauge("signdex_searches", "Searches in the works", searches.places.num_taken)
         yield _gauge("signdex_windows_waiting", "Windows that are in no batch yet", searches.num_windows_waiting)
         yield _gauge("signdex_queries_kept", "Queries that can be asked again", len(searches.kept))
@@ -72,6 +73,13 @@ class Now(Collector):
         yield _gauge("signdex_dictionary_signs", "Signs of the dictionary in use", signs)
         yield _gauge("signdex_index_vectors", "Vectors that are searched", vectors)
         yield self._job()
+
+    def _is_ready(self) -> bool:
+        try:
+            self._services.require_ready(decoders=self._searches.decoders_state)
+        except NotReadyError:
+            return False
+        return True
 
     def _dictionary(self) -> tuple[int, int, int]:
         try:

@@ -83,6 +83,11 @@ class Dictionary:
         self._catalogue = Catalogue(*_as_filmed(self.entries, self.signs, numbers))
 
     @property
+    def dim(self) -> int:
+        """Numbers per vector."""
+        return self._vector_index.dim
+
+    @property
     def num_signs(self) -> int:
         """Different signs."""
         return len(self.signs)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from app.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,11 +162,7 @@ class Stack:
 
     def client(self) -> Client:
         """A client of the service, with the admin key."""
-        return Client(
-            f"http://127.0.0.1:{self.port}",
-            admin_key=KEY,
-            http=httpx.Client(timeout=PATIENCE_S, base_url=f"http://127.0.0.1:{self.port}"),
-        )
+        return Client(f"http://127.0.0.1:{self.port}", admin_key=KEY, timeout_s=PATIENCE_S)
 
     def down(self) -> None:
         """Remove the container and its volume."""
