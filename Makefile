@@ -23,9 +23,10 @@ BENCH_CLIPS := $(wildcard $(foreach sign,bag door good tomato two,$(SHARED)/clip
 
 SERVE := .venv-serve/.ready
 DEV := .venv/.ready
+GPU := .venv-gpu/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak hostile check format bench bench-service openapi serve-test docker-test lock clean
+.PHONY: help run test soak hostile check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +66,15 @@ bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs
 bench-service: $(DEV) ## the benchmark of the service, on a machine that does nothing else
 	SIGNDEX_THREADS=1 .venv/bin/python -m app.bench_http --write docs/benchmarks/service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
+# On a GPU host, which needs torch beside the packages of the gpu group; writes docs/benchmarks/gpu-*.md.
+bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload to hits
+	.venv-gpu/bin/python -m model.bench_gpu --encoder base --keep .venv-gpu --write docs/benchmarks/gpu-encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
+	.venv-gpu/bin/python -m index.bench --write docs/benchmarks/gpu-search.md
+	SIGNDEX_PROVIDER=cuda SIGNDEX_INDEX_DEVICE=cuda SIGNDEX_ENCODER=.venv-gpu/encoder.onnx .venv-gpu/bin/python -m app.bench_http --write docs/benchmarks/gpu-service.md $(addprefix --clip ,$(BENCH_CLIPS))
+
+test-gpu: $(GPU) ## the tests that need a GPU, on one
+	.venv-gpu/bin/python -m pytest -m gpu
+
 openapi: $(DEV) ## rewrite docs/openapi.json from the routes
 	.venv/bin/python -m app.openapi --write docs/openapi.json
 
@@ -72,7 +82,7 @@ lock: $(UV) ## renew uv.lock after a change of pyproject.toml
 	$(UV) lock
 
 clean: ## remove the environments and caches (never the data folder)
-	rm -rf .venv .venv-serve .venv-pose .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-serve .venv-pose .venv-gpu .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(CURDIR)/.uv/bin/uv:
 	$(UV_PYTHON) -m venv .uv
@@ -80,6 +90,10 @@ $(CURDIR)/.uv/bin/uv:
 
 $(SERVE): pyproject.toml uv.lock | $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-serve $(UV) sync --locked --quiet --compile-bytecode
+	touch $@
+
+$(GPU): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-gpu $(UV) sync --locked --quiet --no-default-groups --group gpu --group train --group dev
 	touch $@
 
 $(DEV): pyproject.toml uv.lock | $(UV)

@@ -30,7 +30,9 @@ IMAGE = "signdex:test"
 GOAL_MB = 700
 GOAL_HEALTHY_S = 60
 NUM_QUERIES = 4
-NUM_AT_FIRST = 30
+CLEAR = "fist-waist-twist-twice"
+"""A query whose sign the shipped encoder has first."""
+NUM_AT_FIRST = 32
 """Videos of the dictionary that are there at the first start; the others come later."""
 
 
@@ -166,13 +168,12 @@ class Trial:
         return "root, dictionary and encoders are read-only"
 
     def a_demo_clip_is_found(self) -> str:
-        known = {row["gloss"] for row in rows_of_dictionary()[1][:NUM_AT_FIRST]}
-        query = next(query for query in queries() if query.gloss in known)
+        query = next(query for query in queries() if query.path.stem == CLEAR)
         with self.stack.client() as client:
             answer = client.search(query.path)
         glosses = [hit.sign.gloss for hit in answer.hits]
-        assert query.gloss in glosses[:3], f"{query.gloss} is not among {glosses}"
-        return f"{query.gloss} on place {glosses.index(query.gloss) + 1}, {answer.timings_ms.total:.0f} ms"
+        assert glosses[0] == query.gloss, f"{query.gloss} was looked up and {glosses} found"
+        return f"{query.gloss} first, with {answer.hits[0].score:.4f}; {answer.timings_ms.total:.0f} ms"
 
     def a_reindex_takes_up_what_is_new_in_the_mounted_folder(self) -> str:
         num = len(rows_of_dictionary()[1])
