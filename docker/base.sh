@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make the base image debian:bookworm-slim of Debian's packages, as root, where no image registry can be reached:
-# docker/base.sh [MIRROR]. Needs the package mmdebstrap.
+# docker/base.sh [MIRROR [TAG]]. Needs the package mmdebstrap.
 set -euo pipefail
 mirror=${1:-http://deb.debian.org/debian}
 folder=$(mktemp -d)
@@ -9,4 +9,4 @@ mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     bookworm "$folder/base.tar" "$mirror"
-docker import "$folder/base.tar" debian:bookworm-slim
+docker import "$folder/base.tar" "${2:-debian:bookworm-slim}"
