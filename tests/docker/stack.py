@@ -15,6 +15,8 @@ from app.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
+BASE = "debian:bookworm-slim"
+"""What images are made of; docker/base.sh makes it where no registry is reached."""
 KEY = "only for this run"
 PATIENCE_S = 600.0
 """How long anything may take on a machine that does other things as well."""
@@ -37,12 +39,14 @@ def run(command: Sequence[str], **environment: str) -> str:
 
 
 def why_no_engine() -> str | None:
-    """Why no container can be run here; None where they can."""
+    """Why no container can be made and run here; None where they can."""
     if shutil.which("docker") is None:
         return "there is no docker command"
     try:
         run(["docker", "version", "--format", "{{.Server.Version}}"])
         compose_command()
+        if not run(["docker", "images", "--quiet", BASE]):
+            run(["docker", "pull", "--quiet", BASE])
     except CommandError as error:
         return str(error).strip().splitlines()[-1]
     return None
