@@ -19,6 +19,7 @@ from app.services import FILL_COMMAND, encoder_file, open_encoder
 from app.settings import Settings
 from index import snapshot
 from index.errors import DictionaryError, SnapshotMissingError
+from index.gpu_index import require_gpu
 from model import devices
 from model.errors import ModelError, ProviderError
 from model.machine import machine
@@ -110,6 +111,8 @@ def _encoder(settings: Settings) -> list[Finding]:
 def _dictionary(settings: Settings) -> list[Finding]:
     """The dictionary that was published, and how long a search in it takes."""
     try:
+        if settings.index_device == "cuda":
+            require_gpu()
         found = snapshot.load(settings.snapshots, device=settings.index_device)
     except SnapshotMissingError:
         return [

@@ -2,8 +2,8 @@
 
     python -m model.fetch signrep [--data DIR] [--from FILE] [--precision fp16]
 
-leaves DATA/downloads/signrep-v0.0.1.pt, DATA/encoders/signrep.onnx and, beside it, signrep.json: the receipt by which
-a second run knows that there is nothing left to do.
+leaves DATA/downloads/signrep-v0.0.1.pt, DATA/encoders/signrep.onnx (with fp16 signrep.fp16.onnx) and, beside it,
+signrep.json: the receipt by which a second run knows that there is nothing left to do.
 """
 
 import dataclasses
@@ -54,6 +54,8 @@ SIGNREP = Asset(
 PUBLISHED = {"signrep": SIGNREP}
 
 Precision = Literal["fp32", "fp16"]
+SUFFIXES = {"fp32": ".onnx", "fp16": ".fp16.onnx"}
+"""Of encoder files; `model.runtime.half_beside` finds the second beside the first."""
 Converter = Callable[[Path, Path], None]
 """Writes the encoder file (second path) that a checkpoint (first path) makes, or raises a `ModelError`."""
 
@@ -63,7 +65,7 @@ class Order:
     """What is asked for."""
 
     encoder: str
-    """Name of the encoder: the file is called DATA/encoders/NAME.onnx."""
+    """Name of the encoder: the file is called DATA/encoders/NAME.onnx, or NAME.fp16.onnx."""
     asset: Asset
     """The checkpoint it is made from."""
     data: Path
@@ -73,8 +75,8 @@ class Order:
 
     @property
     def encoder_file(self) -> Path:
-        """Where the encoder will be."""
-        return self.data / "encoders" / f"{self.encoder}.onnx"
+        """Where the encoder will be; the float16 one beside the other, where a GPU takes it instead."""
+        return self.data / "encoders" / f"{self.encoder}{SUFFIXES[self.precision]}"
 
     @property
     def receipt_file(self) -> Path:

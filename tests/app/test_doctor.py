@@ -65,11 +65,11 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_bad_with_the_reason(settings, 
     assert "the wheel has CPUExecutionProvider" in found["encoder"].text
 
 
-def test_an_index_that_does_not_come_onto_the_gpu_is_bad(settings, monkeypatch):
-    def refuse(*arguments, **options):
+def test_an_index_that_can_not_live_on_a_gpu_is_bad_even_before_there_is_one(settings, monkeypatch):
+    def refuse():
         raise IndexDeviceError("FAISS sees none")
 
-    monkeypatch.setattr(doctor.snapshot, "load", refuse)
+    monkeypatch.setattr(doctor, "require_gpu", refuse)
     found = by_name(settings.model_copy(update={"index_device": "cuda"}))
     assert not found["dictionary"].is_fine
     assert found["dictionary"].text == "FAISS sees none"

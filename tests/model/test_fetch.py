@@ -20,6 +20,7 @@ from model import fetch as fetching
 from model.download import Asset, Patience, download
 from model.errors import ExportError, FetchError
 from model.fetch import SIGNREP, Order, fetch, load_export, run
+from model.runtime import half_beside
 from tests.model.file_server import FileServer, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -430,6 +431,8 @@ def test_another_precision_is_converted_but_not_downloaded_again(tmp_path, files
     assert asked == ["fp16"]
     assert fetched.converted
     assert fetched.receipt.precision == "fp16"
+    assert fetched.order.encoder_file.name == "signrep.fp16.onnx"
+    assert half_beside(fetched.order.encoder_file.with_name("signrep.onnx")) == fetched.order.encoder_file
     assert len(files.asked) == 1
 
 
