@@ -184,44 +184,52 @@ def require(device: Device) -> None:
 
 
 def refused(device: Device, obtained: str) -> ProviderError:
-    """The error for a session that runs elsewhere than it was told to.
-
-    Only to be asked after such a session: loaded before ONNX Runtime loads it, a provider never works.
-    """
+    """The error for a session that runs elsewhere than it was told to, or not at all."""
     wanted = PROVIDERS[device.provider][0]
-    return ProviderError(
-        f"{wanted} was asked for and {obtained} obtained: {_broken_library(wanted)}. Mend that, {OR_CPU}"
+    why = broken_library(device) or (
+        "all of its libraries can be loaded, so the driver or the GPU refused; ONNX Runtime's lines above say more"
     )
+    return ProviderError(f"{wanted} was asked for and {obtained} obtained: {why}. Mend that, {OR_CPU}")
 
 
-def _broken_library(provider: str) -> str:
-    """Which library of a provider can't be loaded, in the loader's words."""
-    library = Path(ort.__file__).parent / "capi" / LIBRARIES[provider]
-    try:
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        return f"a library can't be loaded ({error})"
-    return "all of its libraries can be loaded, so the driver or the GPU refused; ONNX Runtime's lines above say more"
+def broken_library(device: Device) -> str | None:
+    """Which library of a provider can't be loaded, in the loader's words; None where all can.
+
+    Only to be asked after a session has failed: loaded before ONNX Runtime loads it, a provider never works.
+    """
+    folder = Path(ort.__file__).parent / "capi"
+    for provider in PROVIDERS[device.provider]:
+        try:
+            ctypes.CDLL(str(folder / LIBRARIES[provider]))
+        except OSError as error:
+            return f"a library can't be loaded ({error})"
+    return None
 
 
-def providers(device: Device) -> list[tuple[str, dict[str, Any]]]:
-    """What a session is opened with: names of providers, the first one wanted most, and their options."""
+def providers(device: Device, *, half: bool = False) -> list[tuple[str, dict[str, Any]]]:
+    """What a session is opened with: names of providers, the first one wanted most, and their options.
+
+    Args:
+        device: where it is to run.
+        half: whether the file is float16 itself; TensorRT would make any file so, and its vectors others.
+    """
     options: dict[str, dict[str, Any]] = {
         "CPUExecutionProvider": {},
         "CUDAExecutionProvider": _cuda_options(device),
-        "TensorrtExecutionProvider": _tensorrt_options(device),
+        "TensorrtExecutionProvider": _tensorrt_options(device, half=half),
     }
     return [(name, options[name]) for name in PROVIDERS[device.provider]]
 
 
 def _cuda_options(device: Device) -> dict[str, Any]:
     # Doubling its arena at every turn, ONNX Runtime would take up to twice what it needs.
-    options: dict[str, Any] = {"device_id": 0, "arena_extend_strategy": "kSameAsRequested"}
+    # Nor may it round float32 to TF32: one encoder_id stands for the same vectors wherever it runs.
+    options: dict[str, Any] = {"device_id": 0, "arena_extend_strategy": "kSameAsRequested", "use_tf32": 0}
     return options | ({"gpu_mem_limit": device.memory_bytes} if device.memory_bytes else {})
 
 
-def _tensorrt_options(device: Device) -> dict[str, Any]:
-    options: dict[str, Any] = {"device_id": 0, "trt_fp16_enable": True}
+def _tensorrt_options(device: Device, *, half: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {"device_id": 0, "trt_fp16_enable": int(half)}
     if device.engines is None:
         return options
     folder = str(device.engines)

@@ -149,8 +149,11 @@ def open_session(content: bytes, path: Path, device: Device) -> ort.InferenceSes
     options.log_severity_level = 3
     try:
         # Its fallback would go on with the processor, now or in the middle of the work.
-        session = ort.InferenceSession(content, options, providers=devices.providers(device), enable_fallback=0)
+        wanted = devices.providers(device, half=path.name.endswith(HALF_SUFFIX))
+        session = ort.InferenceSession(content, options, providers=wanted, enable_fallback=0)
     except Exception as error:  # onnxruntime raises a class of its own for each kind, without a public base
+        if device.is_gpu and devices.broken_library(device):
+            raise devices.refused(device, "nothing") from error
         raise EncoderFileError(f"{path} can't be loaded by ONNX Runtime: {error}") from error
     obtained = session.get_providers()[0]
     if obtained != devices.PROVIDERS[device.provider][0]:

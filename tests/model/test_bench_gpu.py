@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from model import bench_gpu, config
 from model.errors import ProviderError
+from tests.clips import moving_square, write_clip
 from tests.model.micro import micro
 
 
@@ -20,9 +21,10 @@ def command(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
 
 
 def test_one_command_gives_every_table(command: typer.Typer, tmp_path: Path) -> None:
-    written = tmp_path / "gpu.md"
+    written, clip = tmp_path / "gpu.md", tmp_path / "clip.mp4"
+    write_clip(clip, moving_square(31, width=96, height=64, centre=(60, 30)))
     options = {"encoder": "micro", "provider": "cpu", "num-clips": 3, "num-vectors": 1000, "max-batch": 2}
-    small = {"matrix": 64, "repeats": 2, "write": written}
+    small = {"matrix": 64, "repeats": 2, "write": written, "clip": clip}
     arguments = [part for name, value in {**options, **small}.items() for part in (f"--{name}", str(value))]
     result = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output

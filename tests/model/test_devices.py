@@ -122,3 +122,13 @@ def test_the_limit_of_memory_and_the_cache_of_engines_reach_the_providers(tmp_pa
     given = dict(devices.providers(Device("tensorrt", memory_bytes=8_000_000_000, engines=tmp_path)))
     assert given["CUDAExecutionProvider"]["gpu_mem_limit"] == 8_000_000_000
     assert given["TensorrtExecutionProvider"]["trt_engine_cache_path"] == str(tmp_path)
+
+
+def test_tensorrt_computes_in_float16_only_what_is_float16_in_the_file():
+    for half in (False, True):
+        options = dict(devices.providers(Device("tensorrt"), half=half))["TensorrtExecutionProvider"]
+        assert options["trt_fp16_enable"] == int(half)
+
+
+def test_float32_stays_float32_on_a_gpu():
+    assert dict(devices.providers(Device("cuda")))["CUDAExecutionProvider"]["use_tf32"] == 0

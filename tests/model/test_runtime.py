@@ -134,6 +134,20 @@ def test_a_silent_fallback_to_the_cpu_is_refused(encoder_file: Path, monkeypatch
         OnnxEncoder(encoder_file, provider="cuda")
 
 
+def test_a_session_that_a_missing_library_keeps_from_opening_is_no_fault_of_the_file(
+    encoder_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("Please install TensorRT libraries")
+
+    monkeypatch.setattr("model.devices.require", lambda device: None)
+    monkeypatch.setattr(ort, "InferenceSession", fail)
+    with pytest.raises(ProviderError, match=r"nothing obtained: a library can't be loaded .*tensorrt"):
+        OnnxEncoder(encoder_file, provider="tensorrt")
+    with pytest.raises(EncoderFileError, match="can't be loaded by ONNX Runtime"):
+        OnnxEncoder(encoder_file)
+
+
 def test_a_driver_that_can_not_be_had_is_refused_before_the_file_is_loaded(
     encoder_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
