@@ -1,7 +1,7 @@
 # Training on a GPU: `docker build --file docker/train.Dockerfile --target train --tag signdex:train .`
 #
 # The whole checkout with torch, and EGL for the synthetic signer. Run it with the data mounted, e.g.
-#   docker run --rm --gpus all --ipc host --volume /srv/runs:/data signdex:train -m training.pretrain --set output=/data/run
+#   docker run --rm --gpus all --ipc host --volume /srv/runs:/data signdex:train -m training.pretrain paper --set output=/data/run
 # Arguments and first steps are those of docker/Dockerfile, which explains them.
 
 FROM debian:bookworm-slim AS python
