@@ -6,15 +6,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from model import bench_gpu, config
+from model import bench_gpu
+from model.checkpoint import Checkpoint
 from model.errors import ProviderError
 from tests.clips import moving_square, write_clip
-from tests.model.micro import micro
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
-    monkeypatch.setitem(config.PRESETS, "micro", micro)
+def command(monkeypatch: pytest.MonkeyPatch, checkpoint: Checkpoint, encoder_file: Path) -> typer.Typer:
+    """The command, spared the export of an encoder of its own."""
+    files = {precision: encoder_file for precision in bench_gpu.PRECISIONS}
+    monkeypatch.setattr(bench_gpu, "export_both", lambda source, folder: (checkpoint, files))
     app = typer.Typer()
     app.command()(bench_gpu.main)
     return app
