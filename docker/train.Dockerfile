@@ -9,7 +9,7 @@ FROM debian:bookworm-slim AS python
 ARG APT_MIRROR=""
 RUN cp -a /etc/apt /tmp/apt \
     && find /etc/apt \( -name '*.list' -o -name '*.sources' \) \
-        -exec sed -i "s|http://deb.debian.org|${APT_MIRROR:-http://deb.debian.org}|" {} + \
+        -exec sed -i "s|http://[^/ ]*|${APT_MIRROR:-&}|" {} + \
     && apt-get -qq update \
     && apt-get -qq install --yes --no-install-recommends python3.11 libegl1 libgl1-mesa-dri \
     && apt-get clean \
@@ -19,7 +19,7 @@ RUN cp -a /etc/apt /tmp/apt \
 FROM python AS build
 ARG APT_MIRROR=""
 RUN find /etc/apt \( -name '*.list' -o -name '*.sources' \) \
-        -exec sed -i "s|http://deb.debian.org|${APT_MIRROR:-http://deb.debian.org}|" {} + \
+        -exec sed -i "s|http://[^/ ]*|${APT_MIRROR:-&}|" {} + \
     && apt-get -qq update \
     && apt-get -qq install --yes --no-install-recommends ca-certificates python3.11-venv
 ARG CA_CERTIFICATES=""
