@@ -1,8 +1,5 @@
 """Whoever fails too often has to wait: nobody guesses keys, or wears decoders out, alone."""
 
-import os
-import signal
-
 import pytest
 
 from app import failures
@@ -10,6 +7,7 @@ from app.errors import TooManyFailuresError
 from app.failures import FailureLimit, client_of
 from app.services import COSTLY_VIDEOS, WRONG_KEYS
 from tests.app.conftest import KEY
+from tests.app.test_overload import while_its_decoder_dies
 
 
 class Clock:
@@ -125,11 +123,9 @@ def test_requests_without_a_key_and_with_the_right_one_are_no_guesses(start):
 def test_who_takes_decoders_down_again_and_again_has_to_wait(start, dictionary_folder):
     served = start(filled=True)
     video = dictionary_folder / "APPLE.mp4"
+    served.post(video)  # then its decoder has started
     for _ in range(COSTLY_VIDEOS):
-        served.post(video)
-        [pid] = served.app.state.searches.decoder_pids
-        os.kill(pid, signal.SIGKILL)
-        assert served.post(video).json()["type"] == "urn:signdex:problem:video-unusable"
+        assert while_its_decoder_dies(served, video).json()["type"] == "urn:signdex:problem:video-unusable"
     refused = served.post(video)
     assert (refused.status_code, refused.json()["type"]) == (429, "urn:signdex:problem:too-many-failures")
     assert 1 <= int(refused.headers["Retry-After"]) <= 30

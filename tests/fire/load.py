@@ -29,6 +29,8 @@ from tests.fire.truth import Query, Truth, ask_all, fixed_queries
 PROBES = ("/healthz", "/readyz", "/v1/info", "/metrics", "/v1/jobs", "/v1/snapshots", "/")
 PROBE_EVERY_S = 0.25
 USAGE_EVERY_S = 5.0
+WORTH_A_SLOPE_S = 300.0
+"""How long a level must last for the growth of memory to say something."""
 CALLERS = 8
 """Who wait for their answers while the capacity is measured."""
 MAX_REFUSAL_S, MAX_PROBE_S, MIN_GOODPUT = 0.05, 0.1, 0.9
@@ -205,10 +207,11 @@ def row(level: Level) -> str:
 def usage_row(level: Level) -> str:
     """A row of the second table."""
     first, last = level.usages[0][1], level.usages[-1][1]
+    slope = f"{slope_mb_per_h(level.usages):+.1f}" if level.seconds >= WORTH_A_SLOPE_S else "–"
     most = max(usage.rss_bytes for _, usage in level.usages)
     return (
         f"| {level.name} | {first.rss_bytes / 1e6:.0f} | {most / 1e6:.0f} | {last.rss_bytes / 1e6:.0f}"
-        f" | {slope_mb_per_h(level.usages):+.1f} | {first.num_files} | {last.num_files}"
+        f" | {slope} | {first.num_files} | {last.num_files}"
         f" | {first.num_processes} | {last.num_processes} |"
     )
 
@@ -237,6 +240,7 @@ def loaded(server: Server, queries: Sequence[Query], truths: Sequence[Truth], pl
     levels = [Level("capacity", 0.0, plan.capacity_s)]
     asyncio.run(under(server, levels[0], waiting_callers(queries, truths)))
     capacity = levels[0].goodput
+    assert capacity > 0, f"nothing was answered in {plan.capacity_s:g} s: the machine is too busy to measure anything"
     wanted = [(f"{share:g} x", share, plan.seconds) for share in plan.shares]
     if plan.soak_s:
         wanted.append(("soak at 0.8 x", 0.8, plan.soak_s))
