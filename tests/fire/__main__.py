@@ -135,9 +135,10 @@ def attack(
     trials: Trials, data: Path, queries: list[Query], before: list[Truth], mutations: int, odd: Path | None
 ) -> None:
     """Hostile uploads and callers."""
-    with serving(data, decode_s=uploads.DECODE_S, upload_s=uploads.UPLOAD_S, decode_mb=512) as server:
+    settings = {"decode_s": uploads.DECODE_S, "upload_s": uploads.UPLOAD_S, "decode_mb": 512, "query_cache_mb": 0}
+    with serving(data, **settings) as server:
         trials.attempt(
-            "hostile uploads over HTTP", f"{mutations} mutated and those made by hand",
+            "hostile uploads over HTTP", f"twice {mutations} mutated and those made by hand",
             lambda: uploads.stood(server, queries[0], before[0], mutations, odd)[1],
         )  # fmt: skip
         trials.attempt("bodies that never end", 64, lambda: uploads.dribbled(server, queries, before, 64))

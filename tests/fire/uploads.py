@@ -67,8 +67,8 @@ def attacked(server: Server, num_mutations: int, seed: int, odd: Path | None) ->
 
 
 def stood(server: Server, query: Query, truth: Truth, num_mutations: int, odd: Path | None) -> tuple[int, str]:
-    """Attack twice; the second time nothing may be left of it: memory, files, processes."""
-    attacked(server, num_mutations // 10, 0, odd)
+    """Attack twice; of the second time nothing may be left: memory, files, processes."""
+    attacked(server, num_mutations, 0, odd)
     with server.client() as client:
         assert ask(client, query) == truth
         before = server.usage()
