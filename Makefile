@@ -56,7 +56,7 @@ load: $(DEV) ## load at 0.5, 1 and 2 times capacity for ten minutes each, then a
 AUDIT = $(UV) export --locked --quiet --no-default-groups $(1) | \
 	$(UV) tool run pip-audit@2.10.1 --strict --require-hashes --disable-pip -r /dev/stdin
 
-audit: $(UV) ## known weaknesses of the locked dependencies; needs pypi.org itself, no mirror
+audit: $(UV) ## known weaknesses of the locked dependencies; needs PyPI itself, not a mirror
 	$(call AUDIT,$(TRAIN_GROUPS))
 	$(call AUDIT,--group gpu)
 	$(call AUDIT,--group pose)

@@ -66,7 +66,7 @@ def seen():
     yield counts
     for (operation, status), num in sorted(counts.items()):
         sys.stdout.write(f"{num:7} {status} {operation}\n")
-    sys.stdout.write(f"{counts.total():7} requests\n")
+    sys.stdout.write(f"{counts.total():7} requests; {EXAMPLES} examples an operation\n")
 
 
 def with_video(case, videos):

@@ -62,6 +62,8 @@ class Level:
     calls: list[Called] = field(default_factory=list)
     probes: list[Called] = field(default_factory=list)
     usages: list[tuple[float, Usage]] = field(default_factory=list)
+    refusal_s: list[float] = field(default_factory=list)
+    """How long refusals took by the service's own log: what is left of their time is the machine's, or the callers'."""
 
     def of(self, status: int) -> list[Called]:
         """Calls that ended with a status."""
@@ -127,6 +129,7 @@ Traffic = Callable[[httpx.AsyncClient, Level, float], Coroutine[Any, Any, None]]
 async def under(server: Server, level: Level, traffic: Traffic) -> Level:
     """A level: its traffic, and who looks on meanwhile."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    num_logged = server.log.stat().st_size
     began = time.perf_counter()
     onlookers = [
         asyncio.create_task(probe(server.address, level, began)), asyncio.create_task(watch(server, level, began))
@@ -136,6 +139,7 @@ async def under(server: Server, level: Level, traffic: Traffic) -> Level:
     for onlooker in onlookers:
         onlooker.cancel()
     await asyncio.gather(*onlookers, return_exceptions=True)
+    level.refusal_s += [line["ms"] / 1e3 for line in server.log_lines(num_logged) if line.get("status") == 429]
     return level
 
 
@@ -177,12 +181,16 @@ def demo_videos() -> list[Path]:
     return sorted((DICTIONARY.parent / "queries").glob("*.mp4"))
 
 
-def percentiles(calls: Sequence[Called], unit: float = 1.0) -> str:
+def percentiles(seconds: Sequence[float], unit: float = 1.0) -> str:
     """p50, p95, p99 and the longest, with a dash where there was none."""
-    if not calls:
+    if not seconds:
         return "– | – | – | –"
-    seconds = np.array([call.seconds for call in calls]) * unit
-    return " | ".join(f"{value:.3g}" for value in [*np.percentile(seconds, [50, 95, 99]), seconds.max()])
+    return " | ".join(f"{value:.3g}" for value in np.percentile(np.array(seconds) * unit, [50, 95, 99, 100]))
+
+
+def of(calls: Sequence[Called]) -> list[float]:
+    """How long calls took."""
+    return [call.seconds for call in calls]
 
 
 def slope_mb_per_h(usages: Sequence[tuple[float, Usage]]) -> float:
@@ -198,8 +206,9 @@ def row(level: Level) -> str:
     """A row of the first table."""
     offered = f"{level.rate:.2f}" if level.rate else f"{CALLERS} wait"
     return (
-        f"| {level.name} | {offered} | {len(level.calls)} | {level.goodput:.2f} | {percentiles(level.of(200))}"
-        f" | {len(level.of(429))} | {percentiles(level.of(429), 1e3)} | {percentiles(level.probes, 1e3)}"
+        f"| {level.name} | {offered} | {len(level.calls)} | {level.goodput:.2f} | {percentiles(of(level.of(200)))}"
+        f" | {len(level.of(429))} | {percentiles(of(level.of(429)), 1e3)} | {percentiles(level.refusal_s, 1e3)}"
+        f" | {percentiles(of(level.probes), 1e3)}"
         f" | {'; '.join([*level.problems(), *level.slow()]) or '–'} |"
     )
 
@@ -221,8 +230,9 @@ def tables(levels: Sequence[Level]) -> str:
     return "\n".join(
         [
             "| load | callers/s | searches | answers/s | wait s: p50 | p95 | p99 | longest | refused"
-            " | refusal ms: p50 | p95 | p99 | longest | other routes ms: p50 | p95 | p99 | longest | not well |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+            " | refusal ms: p50 | p95 | p99 | longest | by the service's log: p50 | p95 | p99 | longest"
+            " | other routes ms: p50 | p95 | p99 | longest | not well |",
+            "|" + "---|" * 22,
             *(row(level) for level in levels),
             "",
             "| load | server MB: at first | most | at the end | MB/h, second half | files at first | at the end"

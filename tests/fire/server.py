@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -72,10 +73,10 @@ class Server:
         os.kill(self.pid, number)
         return self.process.wait(ENDS_WITHIN_S), time.monotonic() - began
 
-    def log_lines(self) -> list[dict[str, object]]:
-        """What it has logged, as far as it is JSON."""
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+    def log_lines(self, after_bytes: int = 0) -> list[dict[str, Any]]:
+        """What it has logged behind so many bytes of its log, as far as it is JSON."""
+        lines = self.log.read_bytes()[after_bytes:].decode(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 def descendants(pid: int) -> list[int]:
