@@ -26,7 +26,7 @@ DEV := .venv/.ready
 GPU := .venv-gpu/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak hostile check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
+.PHONY: help run test soak hostile contract fire-test load audit check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,24 @@ soak: $(DEV) ## the tests that take minutes
 
 hostile: $(DEV) ## uploads that are meant to do harm, 2,000 of them mutated, against a decoding process
 	.venv/bin/python -m tests.hostile.decoding --mutations 2000 $(addprefix --odd ,$(wildcard $(SHARED)/clips/odd))
+
+contract: $(DEV) ## every route of the API asked thousands of odd things, answers judged by its description
+	.venv/bin/python -m pytest tests/app/test_contract.py -s --hypothesis-profile=thorough
+
+fire-test: $(DEV) ## hostile uploads, faults and load on a running service, in five minutes, with a table at the end
+	.venv/bin/python -m tests.fire $(addprefix --odd ,$(wildcard $(SHARED)/clips/odd)) $(FIRE_ARGS)
+
+load: $(DEV) ## load at 0.5, 1 and 2 times capacity for ten minutes each, then an hour at 0.8; writes docs/benchmarks
+	.venv/bin/python -m tests.fire.load --seconds 600 --soak-s 3600 --write docs/benchmarks/load.md
+
+# --strict: where the index does not know a package, as mirrors often do not, the audit fails instead of passing it over.
+AUDIT = $(UV) export --locked --quiet --no-default-groups $(1) | \
+	$(UV) tool run pip-audit@2.10.1 --strict --require-hashes --disable-pip -r /dev/stdin
+
+audit: $(UV) ## known weaknesses of the locked dependencies; needs PyPI itself, not a mirror
+	$(call AUDIT,$(TRAIN_GROUPS))
+	$(call AUDIT,--group gpu)
+	$(call AUDIT,--group pose)
 
 serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
 	.venv-serve/bin/python -m tests.serving

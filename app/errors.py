@@ -9,6 +9,7 @@
     ├── VideoTooCostlyError     decoding took more time or memory than allowed
     ├── VideoUndecodableError   the decoder ended over a video
     ├── OverloadedError         as much is in the works as can be; try later
+    ├── TooManyFailuresError    one client has failed too often; try later
     ├── StoppedError            the service is shutting down
     ├── QueryUnknownError       a query_id that is not kept, or no longer
     ├── VectorError             a vector that can't be looked up
@@ -78,6 +79,14 @@ class VideoUndecodableError(ServiceError):
 
 class OverloadedError(ServiceError):
     """As much is in the works as can be."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyFailuresError(ServiceError):
+    """A client has failed too often of late."""
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
@@ -162,6 +171,9 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     VideoTooCostlyError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-too-costly", VIDEO),
     VideoUndecodableError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-unusable", VIDEO),
     OverloadedError: ProblemKind(HTTPStatus.TOO_MANY_REQUESTS, "overloaded", "The service has too much to do"),
+    TooManyFailuresError: ProblemKind(
+        HTTPStatus.TOO_MANY_REQUESTS, "too-many-failures", "There were too many failures"
+    ),
     StoppedError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "stopped", "The service is shutting down"),
     QueryUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "query-unknown", "There is no such query"),
     VectorError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "vector-unusable", "The vector can't be looked up"),
@@ -200,7 +212,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     dictionary_errors.SelfCheckError: INTERNAL,
     dictionary_errors.SnapshotError: INTERNAL,
     dictionary_errors.SnapshotMissingError: ProblemKind(
-        HTTPStatus.SERVICE_UNAVAILABLE, "snapshot-missing", NOT_SEARCHABLE
+        HTTPStatus.NOT_FOUND, "snapshot-missing", "There is no such snapshot"
     ),
     dictionary_errors.SnapshotDamagedError: ProblemKind(
         HTTPStatus.SERVICE_UNAVAILABLE, "snapshot-damaged", NOT_SEARCHABLE

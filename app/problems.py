@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from app.errors import (
     EXPECTED_ERRORS,
@@ -19,6 +20,7 @@ from app.errors import (
     OverloadedError,
     ProblemKind,
     ServiceError,
+    TooManyFailuresError,
     UploadTooLargeError,
     UploadTooSlowError,
 )
@@ -28,6 +30,8 @@ from app.schemas import InvalidPart, Problem
 MEDIA_TYPE = "application/problem+json"
 CALLER_GONE = 499
 """Not in the standard, but what many servers write down for it."""
+METHODS = ("DELETE", "GET", "HEAD", "POST")
+"""That any route takes."""
 TYPE_PREFIX = "urn:signdex:problem:"
 
 log = logging.getLogger(__name__)
@@ -113,8 +117,17 @@ async def _http(request: Request, error: Exception) -> Response:
         return expected_response(request, error.__cause__)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _allowed(request)):
+        headers["Allow"] = methods
     kind = ProblemKind(status, status.phrase.lower().replace(" ", "-"), status.phrase)
     return problem_response(request, kind, _http_detail(request, error, headers), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path; the framework names those of the first route that has it, and of no other."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.routes
+    return ", ".join(m for m in METHODS if any(route.matches(scopes[m])[0] == Match.FULL for route in routes))
 
 
 def _http_detail(request: Request, error: HTTPException, headers: dict[str, str]) -> str:
@@ -136,7 +149,7 @@ def _headers(error: Exception) -> dict[str, str]:
     """Headers that belong to an error."""
     if isinstance(error, AdminKeyError):
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, OverloadedError):
+    if isinstance(error, OverloadedError | TooManyFailuresError):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, JobRunningError):
         return {"Location": f"/v1/jobs/{error.members['job_id']}"}

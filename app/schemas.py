@@ -407,6 +407,16 @@ PROBLEM_ANSWERS: dict[int | str, dict[str, Any]] = {
 """For the `responses` of every route."""
 
 
+def link(operation: str, **places: str) -> dict[str, Any]:
+    """What one can do with an answer: a link of OpenAPI.
+
+    Args:
+        operation: the name that FastAPI gives a route.
+        places: per parameter of that route where it stands in the answer, as JSON pointers.
+    """
+    return {"operationId": operation, "parameters": {name: f"$response.body#{at}" for name, at in places.items()}}
+
+
 def _query(clip: ClipEmbedding) -> QueryAnswer:
     """What was seen of the query video."""
     windows = zip(clip.start_s.tolist(), clip.activity.tolist(), strict=True)

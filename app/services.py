@@ -10,6 +10,7 @@ from typing import Protocol
 from app.decoding.decoder import DecoderLimits
 from app.decoding.pool import DecoderPool
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
+from app.failures import FailureLimit
 from app.jobs import Job, Jobs
 from app.progress import Progress
 from app.reindex import Mode, rebuild
@@ -25,6 +26,10 @@ from model.encoder import Encoder
 from model.runtime import OnnxEncoder, half_beside
 
 FILL_COMMAND = "python -m app index build DIR"
+WRONG_KEYS, WRONG_KEY_EVERY_S = 10, 6.0
+"""Admin keys that one client may guess: so many at once, then one every so many seconds."""
+COSTLY_VIDEOS = 5
+"""Videos of one client that may take a decoder down at once; then it is one per SIGNDEX_DECODE_S."""
 READY = "ready"
 PATIENCE = 10
 """How many times as long as a query's video one of the dictionary may take to decode: nobody waits for it."""
@@ -47,6 +52,11 @@ class Services:
         self.settings = settings
         self.encoder = encoder
         self.jobs = Jobs()
+        self.wrong_keys = FailureLimit("wrong admin keys", at_once=WRONG_KEYS, every_s=WRONG_KEY_EVERY_S)
+        # One client alone can so keep one decoder busy, and no more, once it has been noticed.
+        self.costly_videos = FailureLimit(
+            "videos that take a decoder down", at_once=COSTLY_VIDEOS, every_s=settings.decode_s
+        )
         self._decoding = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
         self._dictionary: Dictionary | None = None
         self._why_none = "nothing was loaded yet"

@@ -15,7 +15,14 @@ from starlette.formparsers import MultiPartParser
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import OverloadedError, ServiceError, UploadTooLargeError, UploadTooSlowError
+from app.errors import (
+    OverloadedError,
+    ServiceError,
+    TooManyFailuresError,
+    UploadTooLargeError,
+    UploadTooSlowError,
+)
+from app.failures import client_of
 from app.problems import expected_response
 
 FORM_OVERHEAD_BYTES = 64_000
@@ -26,7 +33,7 @@ SEARCH_PATHS = ("/search", "/v1/search")
 class UploadLimit:
     """Middleware: refuses a body above the limit, by its declared length or by what has arrived, and one that is slow.
 
-    A video that there is no place for is refused before its body is read.
+    A video that there is no place for, or of a client that takes decoders down, is refused before its body is read.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, max_s: float) -> None:
@@ -70,9 +77,11 @@ class UploadLimit:
         if declared.isdecimal() and int(declared) > self._max_bytes + FORM_OVERHEAD_BYTES:
             return self._too_large(int(declared))
         if scope["method"] == "POST" and scope["path"] in SEARCH_PATHS:
+            state = scope["app"].state
             try:
-                scope["app"].state.searches.places.require_one()
-            except OverloadedError as error:
+                state.services.costly_videos.require_few(client_of(scope))
+                state.searches.places.require_one()
+            except (OverloadedError, TooManyFailuresError) as error:
                 return error
         return None
 

@@ -11,6 +11,7 @@ replaced. The one that was published before stays for going back; older ones go.
 """
 
 import datetime
+import errno
 import fcntl
 import gc
 import hashlib
@@ -41,6 +42,8 @@ MANIFEST = "manifest.json"
 VECTORS = "vectors.npy"
 ENTRIES = "entries.jsonl"
 INDEX = "index.faiss"
+UNTIDY = (errno.EWOULDBLOCK, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Why leftovers stay: another process writes, or this one may only read. They do a reader no harm."""
 STAGING_PREFIX = ".staging-"
 TRASH_PREFIX = ".trash-"
 SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
@@ -234,7 +237,7 @@ def manifests(folder: Path) -> list[Manifest]:
 
 
 def clean(folder: Path) -> list[str]:
-    """Remove what a killed writer left behind; nothing while another process writes.
+    """Remove what a killed writer left behind; nothing while another process writes, or where nothing can be written.
 
     Returns:
         The names of what was removed.
@@ -247,7 +250,9 @@ def clean(folder: Path) -> list[str]:
             for path in leftovers:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             return sorted(path.name for path in leftovers)
-    except BlockingIOError:
+    except OSError as error:
+        if error.errno not in UNTIDY:
+            raise
         return []
 
 

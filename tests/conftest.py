@@ -10,6 +10,7 @@ import model  # noqa: F401 - before any test imports ONNX Runtime, which it keep
 
 # Machines are noisy: no test may fail for its time.
 settings.register_profile("untimed", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=4000)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -147,6 +147,11 @@ class Decoder:
         with self._reported():
             self._wait_until_ready()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone; a decoder that nobody uses can be taken by whoever looks for memory."""
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """End the process, whatever it does; a thread that waits for it gets an error."""
         self._process.kill()

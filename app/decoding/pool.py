@@ -1,6 +1,7 @@
 """Several decoders, shared by all requests; one that misbehaved is replaced."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +11,8 @@ from app.decoding.decoder import Decoder, DecoderLimits
 from model.errors import VideoError
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 VIDEOS_PER_PROCESS = 500
 """Then a process is replaced, so that what leaks in a decoder stays small."""
@@ -30,7 +33,7 @@ class DecoderPool:
         self._free: asyncio.Queue[Decoder] = asyncio.Queue()
         self._all: set[Decoder] = set()
         self.num_replaced = 0
-        """Decoders that were ended because of a video, or of a caller that had gone."""
+        """Decoders that were ended because of a video or of a caller that had gone, or ended while nobody used them."""
         for _ in range(size):
             self._add()
 
@@ -42,7 +45,7 @@ class DecoderPool:
         Raises:
             VideoError: the video can't be used; see `Decoder.cut`.
         """
-        decoder = await self._free.get()
+        decoder = await self._living()
         try:
             result = await to_thread.run_sync(task, decoder, abandon_on_cancel=True, limiter=self._threads)
         except VideoError:
@@ -69,6 +72,14 @@ class DecoderPool:
         for decoder in self._all:
             decoder.kill()
         self._all.clear()
+
+    async def _living(self) -> Decoder:
+        """The next decoder that is free. One that ended while nobody used it is no video's fault, and is replaced."""
+        while (decoder := await self._free.get()).has_ended:
+            log.warning("decoding process %d had ended while nobody used it; another one takes its place", decoder.pid)
+            self.num_replaced += 1
+            self._replace(decoder)
+        return decoder
 
     def _give_back(self, decoder: Decoder) -> None:
         if decoder.num_done >= VIDEOS_PER_PROCESS:

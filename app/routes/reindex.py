@@ -1,7 +1,7 @@
 """Rebuild the dictionary in the background, and go back to another version of it. For admins."""
 
 from collections.abc import AsyncIterable
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import sleep, to_thread
 from fastapi import APIRouter, Depends, Query, Response, status
@@ -11,7 +11,7 @@ from app.auth import require_admin
 from app.jobs import Job
 from app.reindex import Mode
 from app.routes.dependencies import ServicesOfApp
-from app.schemas import PROBLEM_ANSWERS, JobAnswer, JobsAnswer, SnapshotAnswer, SnapshotsAnswer
+from app.schemas import PROBLEM_ANSWERS, JobAnswer, JobsAnswer, SnapshotAnswer, SnapshotsAnswer, link
 from app.services import Services
 from index import snapshot
 from index.errors import SnapshotError
@@ -20,12 +20,29 @@ router = APIRouter(tags=["admin"], responses=PROBLEM_ANSWERS, dependencies=[Depe
 
 AskedMode = Annotated[Mode, Query(description="`missing` embeds what is new or changed, `full` everything.")]
 
+JOB_LINKS: dict[int | str, dict[str, Any]] = {
+    202: {
+        "links": {
+            "job": link("get_job_v1_jobs__job_id__get", job_id="/id"),
+            "events": link("job_events_v1_jobs__job_id__events_get", job_id="/id"),
+            "cancel": link("cancel_job_v1_jobs__job_id__delete", job_id="/id"),
+        }
+    }
+}
+SNAPSHOT_LINKS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "links": {
+            "activate_newest": link("activate_v1_snapshots__snapshot_id__activate_post", snapshot_id="/snapshots/0/id")
+        }
+    }
+}
+
 EVENT_EVERY_S = 0.25
 """How often a job is looked at for news."""
 
 
 @router.post("/reindex", status_code=status.HTTP_202_ACCEPTED, include_in_schema=False)
-@router.post("/v1/reindex", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/v1/reindex", status_code=status.HTTP_202_ACCEPTED, responses=JOB_LINKS)
 async def reindex(services: ServicesOfApp, response: Response, mode: AskedMode = Mode.MISSING) -> JobAnswer:
     """Index the dictionary folder again and swap. Searches go on with the dictionary they started with."""
     job = services.start_reindex(mode)
@@ -72,7 +89,7 @@ async def job_events(
         await sleep(EVENT_EVERY_S)
 
 
-@router.get("/v1/snapshots")
+@router.get("/v1/snapshots", responses=SNAPSHOT_LINKS)
 async def list_snapshots(services: ServicesOfApp) -> SnapshotsAnswer:
     """The versions of the dictionary on disk, newest first."""
     return await to_thread.run_sync(_snapshots, services)

@@ -1,16 +1,18 @@
 """Look a sign up by video, and again by what was seen of it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Form, Request, UploadFile
 
 from app.disconnects import unless_gone
+from app.errors import VideoTooCostlyError, VideoUndecodableError
+from app.failures import client_of
 from app.lookup import Lookup, Stretch
 from app.metrics import Metrics
 from app.request_ids import seconds_since_start
-from app.routes.dependencies import MetricsOfApp, SearchesOfApp
-from app.schemas import PROBLEM_ANSWERS, SearchAnswer, VectorRequest
+from app.routes.dependencies import MetricsOfApp, SearchesOfApp, ServicesOfApp
+from app.schemas import PROBLEM_ANSWERS, SearchAnswer, VectorRequest, link
 from app.settings import MAX_K
 from app.uploads import as_open_file
 from index.catalogue import Filters
@@ -19,13 +21,32 @@ router = APIRouter(
     tags=["search"], responses=PROBLEM_ANSWERS, form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 4096}
 )
 
+LINKS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "links": {
+            "another_part": {
+                "operationId": "search_again_v1_search_vector_post",
+                "requestBody": {"query_id": "$response.body#/query_id"},
+            },
+            "best_sign": link("get_sign_v1_signs__sign_id__get", sign_id="/hits/0/sign/id"),
+            "look_alikes": link("similar_signs_v1_signs__sign_id__similar_get", sign_id="/hits/0/sign/id"),
+            "best_video": link("entry_video_v1_entries__entry_id__video_get", entry_id="/hits/0/entries/0/id"),
+            "best_picture": link(
+                "entry_thumbnail_v1_entries__entry_id__thumbnail_get", entry_id="/hits/0/entries/0/id"
+            ),
+        }
+    }
+}
+"""What one can do with an answer."""
+
 Seconds = Form(allow_inf_nan=False, ge=0)
 
 
 @router.post("/search", include_in_schema=False)
-@router.post("/v1/search")
+@router.post("/v1/search", responses=LINKS)
 async def search(
     request: Request,
+    services: ServicesOfApp,
     searches: SearchesOfApp,
     metrics: MetricsOfApp,
     *,
@@ -41,7 +62,11 @@ async def search(
     stretch, filters = Stretch(start_s, end_s), Filters(language or None, tag or None)
     with as_open_file(video) as number:
         work = searches.look_up(number, k=k, stretch=stretch, filters=filters)
-        found = await unless_gone(request, work)
+        try:
+            found = await unless_gone(request, work)
+        except (VideoTooCostlyError, VideoUndecodableError):
+            services.costly_videos.note(client_of(request.scope))
+            raise
     return _answer(request, metrics, found, receive_s)
 
 

@@ -1,6 +1,6 @@
 """The signs of the dictionary, without a query video."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Query
@@ -14,6 +14,7 @@ from app.schemas import (
     SignAnswer,
     SignsAnswer,
     SimilarAnswer,
+    link,
 )
 from app.settings import MAX_K
 
@@ -23,7 +24,19 @@ MAX_PAGE = 200
 """The most signs on one page."""
 
 
-@router.get("/v1/signs")
+LINKS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "links": {
+            "first_sign": link("get_sign_v1_signs__sign_id__get", sign_id="/signs/0/id"),
+            "look_alikes": link("similar_signs_v1_signs__sign_id__similar_get", sign_id="/signs/0/id"),
+            "first_entry": link("get_entry_v1_entries__entry_id__get", entry_id="/signs/0/entries/0/id"),
+        }
+    }
+}
+"""What one can do with a page of signs."""
+
+
+@router.get("/v1/signs", responses=LINKS)
 async def find_signs(
     services: ServicesOfApp,
     text: Annotated[str, Query(max_length=200, description="Part of the gloss, in any case, accents or not.")] = "",

@@ -76,7 +76,7 @@ function waitOf(error, attempt) {
   if (error instanceof Unreachable || error.kind === "stopped") {
     return { reason: "gone", seconds: GONE_WAITS_S[Math.min(attempt, GONE_WAITS_S.length - 1)] };
   }
-  if (error.kind === "overloaded") {
+  if (["overloaded", "too-many-failures"].includes(error.kind)) {
     return { reason: "busy", seconds: Math.min(LONGEST_BUSY_S, Math.max(1, Math.ceil(error.retryAfter))) };
   }
   return null;

@@ -26,6 +26,8 @@ MAX_DAMAGED_SHARE = 0.5
 """A stretch with more of it lost or damaged is refused; with less it is used, with a warning."""
 MIN_MISSING_S = 0.25
 """Declared durations are not exact to the picture; less than this is not worth a word."""
+LATEST_START_S = 86_400.0
+"""A stretch that begins later is refused: no sign does, and the formats' numbers come to their ends."""
 
 DEFAULT_LIMITS = VideoLimits()
 
@@ -290,8 +292,8 @@ class FrameStream(Iterator[Frames]):
 
 def _check_stretch(sampling: Sampling) -> None:
     start_s, end_s = sampling.start_s, sampling.end_s
-    if not 0 <= start_s < math.inf:
-        raise VideoTooShortError(f"the stretch asked for starts at {start_s:g} s; allowed is 0 or later")
+    if not 0 <= start_s <= LATEST_START_S:
+        raise VideoTooShortError(f"the stretch asked for starts at {start_s:g} s; allowed is 0 to {LATEST_START_S:g} s")
     if not end_s > start_s:
         raise VideoTooShortError(f"the stretch asked for ends at {end_s:g} s; allowed is later than {start_s:g} s")
 

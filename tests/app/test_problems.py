@@ -84,6 +84,12 @@ def test_a_wrong_method_names_the_right_one(served):
     assert "allowed: POST" in response.json()["detail"]
 
 
+def test_a_wrong_method_names_those_of_every_route_of_the_path(served):
+    assert served.client.patch("/v1/jobs/x").headers["Allow"] == "DELETE, GET"
+    assert served.client.post("/v1/entries/x/video").headers["Allow"] == "GET, HEAD"
+    assert served.client.post("/web/style.css").headers["Allow"] == "GET, HEAD"
+
+
 def test_a_request_id_is_taken_over_where_it_is_harmless(served):
     assert served.client.get("/healthz", headers={"X-Request-ID": "me-1"}).headers["X-Request-ID"] == "me-1"
     for forged in ("a b", "x" * 65, "a\tb"):

@@ -51,6 +51,14 @@ def test_only_the_stretch_that_was_asked_for_is_looked_up(served, dictionary_fol
     assert answer["hits"][0]["sign"]["gloss"] == "DANCE"
 
 
+@pytest.mark.parametrize("start_s", [86_401, 1e15, 1e300])
+def test_a_stretch_that_begins_later_than_any_video_costs_no_decoder(served, dictionary_folder, start_s):
+    before = served.app.state.searches.decoder_pids
+    response = served.post(dictionary_folder / "DANCE.mp4", start_s=start_s)
+    assert (response.status_code, response.json()["type"]) == (422, "urn:signdex:problem:video-too-short")
+    assert served.app.state.searches.decoder_pids == before
+
+
 def test_both_addresses_give_the_same(served, dictionary_folder):
     video = (dictionary_folder / "EARTH.mp4").read_bytes()
     short, long = (served.client.post(path, files={"video": video}).json() for path in ("/search", "/v1/search"))

@@ -149,6 +149,13 @@ def test_start_up_removes_what_a_killed_writer_left(tmp_path):
     assert snapshot.load(tmp_path).snapshot_id == published
 
 
+def test_where_nothing_may_be_written_a_start_tidies_nothing_and_does_not_fail():
+    kernels = Path("/sys/kernel")  # nobody may create files there
+    with pytest.raises(OSError, match=r"denied|Read-only|permitted"):
+        (kernels / ".lock").open("w")
+    assert snapshot.clean(kernels) == []
+
+
 def test_a_disk_that_takes_no_more_leaves_the_published_snapshot(tmp_path):
     # A limit on the size of files is what a full disk looks like to the writer.
     publish(tmp_path)

@@ -55,15 +55,36 @@ def test_after_a_process_that_hangs_or_dies_the_next_video_works(clip, number, e
     async def scenario(pool):
         await cut(pool, clip)
         [pid] = pool.pids
+        os.kill(pid, signal.SIGSTOP)
+        caller = asyncio.ensure_future(cut(pool, clip))
+        await asyncio.sleep(0.1)
         os.kill(pid, number)
         with pytest.raises(error):
-            await cut(pool, clip)
+            await caller
         assert not is_running(pid)
         assert pool.pids != [pid]
         assert pool.num_replaced == 1
         assert len(await cut(pool, clip)) > 1
 
     run(scenario, seconds=0.5)
+
+
+def test_a_process_that_died_while_nobody_used_it_costs_no_video(clip, caplog):
+    async def scenario(pool):
+        await cut(pool, clip)
+        pids = pool.pids
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        while any(is_running(pid) for pid in pids):
+            await asyncio.sleep(0.01)
+        for _ in range(3):
+            assert len(await cut(pool, clip)) > 1
+        assert not {*pids} & {*pool.pids}
+        assert len(pool.pids) == 2
+        assert pool.num_replaced == 2
+
+    run(scenario, size=2)
+    assert caplog.text.count("had ended while nobody used it") == 2
 
 
 def test_a_refused_video_costs_no_process(clip, tmp_path):
