@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.gzip import GZipMiddleware
 
 from app import VERSION, problems
@@ -41,7 +42,8 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         await searches.close()
         await to_thread.run_sync(opened.close)
 
-    app = FastAPI(
+    app = FastAPIOffline(
+        redoc_url=None,
         title="Signdex",
         summary="Look a sign up by signing it.",
         version=VERSION,

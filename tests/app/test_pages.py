@@ -118,3 +118,14 @@ def test_a_search_gives_the_vector_that_was_looked_up(served, dictionary_folder)
     assert sum(number**2 for number in answer["vector"]) == pytest.approx(1, abs=1e-4)
     again = served.client.post("/v1/search/vector", json={"vector": answer["vector"]}).json()
     assert [hit["sign"]["gloss"] for hit in again["hits"]] == [hit["sign"]["gloss"] for hit in answer["hits"]]
+
+
+def test_the_page_of_the_api_loads_nothing_from_elsewhere(served):
+    page = served.client.get("/docs")
+    assert page.status_code == 200
+    named = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)
+    assert len(named) >= 2
+    for place in named:
+        assert place.startswith("/"), place
+        assert served.client.get(place).status_code == 200, place
+    assert served.client.get("/redoc").status_code == 404
