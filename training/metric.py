@@ -134,7 +134,7 @@ def main(
     data: Annotated[list[str], typer.Option(help="Source of windows, KIND[:WHERE][@WEIGHT], as for pretraining.")],
     body: Annotated[Path | None, typer.Option(help="Standard body, where several sources need one.")] = None,
     windows: Annotated[int, typer.Option(min=100, help="How many to measure.")] = 6000,
-    power: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 centres only, 1 whitens.")] = 0.5,
+    power: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 centres only, 1 whitens.")] = 0.0,
     floor: Annotated[float, typer.Option(min=1e-6, help="Least variance, as a share of the mean one.")] = 0.1,
 ) -> None:
     """Make a checkpoint's embeddings fit for comparing."""

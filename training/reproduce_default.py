@@ -114,7 +114,10 @@ def steps(out: Path, bodies: Path, motions: list[Path], minutes: float) -> Itera
     torchrun = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
     pretrain = ("training.pretrain", "small", *(f"--set={setting}" for setting in settings), "--resume")
     yield Step("pretrain", (*torchrun, *pretrain))
-    export = ("model.export", str(out / "run" / "last.pt"), "model/encoders/default.onnx")
+    measured = (f"--data=shards:{out / 'rendered'}@0.5", f"--data=shards:{out / 'train'}@0.5", "--power", "0")
+    centred = ("training.metric", str(out / "run" / "last.pt"), str(out / "centred.pt"), *measured)
+    yield Step("metric", (*python, *centred, "--body", str(out / "body.json"), "--windows", "4000"))
+    export = ("model.export", str(out / "centred.pt"), "model/encoders/default.onnx")
     yield Step("export", (*python, *export, "--precision", "fp16-stored"))
 
 
@@ -124,7 +127,7 @@ def main(
     bodies: Annotated[Path, typer.Argument(help="Folder of the bodies' files, see `training.synth bodies`.")],
     *,
     out: Annotated[Path, typer.Option(help="Folder of everything in between, about 25 GB.")] = Path("runs/default"),
-    minutes: Annotated[float, typer.Option(help="Of training.")] = 50.0,
+    minutes: Annotated[float, typer.Option(help="Of training.")] = 95.0,
     run: Annotated[bool, typer.Option("--run", help="Do it, not only say it.")] = False,
 ) -> None:
     """Say how the default encoder was made, or make it again."""

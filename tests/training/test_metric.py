@@ -71,7 +71,7 @@ def test_the_command_writes_a_checkpoint_that_exports(tmp_path: Path) -> None:
     app = Typer()
     app.command()(metric.main)
     out = tmp_path / "even.pt"
-    words = [str(tmp_path / "run" / LAST), str(out), "--data", "generated:4", "--windows", "100"]
+    words = [str(tmp_path / "run" / LAST), str(out), "--data", "generated:4", "--windows", "100", "--power", "0.5"]
     found = CliRunner().invoke(app, words)
     assert found.exit_code == 0, found.output
     read = read_checkpoint(out)

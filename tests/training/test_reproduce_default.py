@@ -36,7 +36,7 @@ def test_the_settings_are_settings_of_a_run() -> None:
 def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path: Path) -> None:
     train, _ = split(*folders)
     todo = {step.name: str(step) for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], 5.0)}
-    assert list(todo) == ["train", "held_out", "rendered", "pretrain", "export"]
+    assert list(todo) == ["train", "held_out", "rendered", "pretrain", "metric", "export"]
     assert "one__a" in todo["rendered"]
     assert "two__" not in todo["rendered"]
     assert "minutes=5" in todo["pretrain"]
