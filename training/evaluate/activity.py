@@ -2,7 +2,7 @@
 
 A clip's vector is the sum of its windows' embeddings weighted by activity, so what counts in a look-up is that the
 weight falls in rest and rises in the stroke. What is rest is said by the landmarks: windows of 16 frames in which
-neither hand is active by the paper's rule (`training.priors.hand_activity`). The stroke is the middle half of the time
+both hands are known and neither is active by the paper's rule (`training.priors.hand_activity`). The stroke is the middle half of the time
 between the first and the last active window: hands come up before and go down after.
 """
 
@@ -42,7 +42,7 @@ class Curve:
     weight: Floats
     """[N] activity of the more active hand; 0 where the motion gate spared the window."""
     rest: Flags
-    """[N] neither hand is active by its pose."""
+    """[N] both hands are known and neither is active by its pose."""
     stroke: Flags
     """[N] in the middle of the active time."""
 
@@ -56,22 +56,25 @@ def follow(clip: ListedClip, embedder: Embedder) -> Curve:
     """
     embedded = embedder.embed(clip.video)
     times_s = np.asarray(embedded.start_s + embedder.cutting.window_s / 2, np.float32)
-    active = active_at(clip.landmarks, times_s)
+    active, rest = active_at(clip.landmarks, times_s)
     stroke = np.zeros(len(times_s), np.bool_)
     if active.any():
         first_s, last_s = times_s[active][[0, -1]]
         shares = (times_s - first_s) / max(last_s - first_s, 1e-6)
         stroke = active & (shares >= STROKE[0]) & (shares <= STROKE[1])
-    return Curve(clip.video_id, times_s, embedded.activity.max(axis=1), ~active, stroke)
+    return Curve(clip.video_id, times_s, embedded.activity.max(axis=1), rest, stroke)
 
 
-def active_at(landmarks: Path, times_s: Floats) -> Flags:
-    """Whether a hand is active in the 16 frames around each moment, by its pose: [N]."""
+def active_at(landmarks: Path, times_s: Floats) -> tuple[Flags, Flags]:
+    """Whether a hand is active in the 16 frames around each moment, and whether both surely rest: [N] and [N]."""
     read = read_landmarks(landmarks)
     observed = observe(read).rows(read.rows_at(FPS))
     pose = normalise(observed.keypoints, observed.confidence)
     starts = np.clip(np.round(times_s * FPS).astype(int) - NUM_FRAMES // 2, 0, max(0, len(pose.angles) - NUM_FRAMES))
-    return np.array([targets(pose.window(int(start)))[ACTIVITY][0].max() > 0 for start in starts])
+    found = [targets(pose.window(int(start)))[ACTIVITY] for start in starts]
+    active = np.array([bool(value.max() > 0) for value, _ in found])
+    rest = np.array([bool(known.all()) and not value.max() > 0 for value, known in found])
+    return active, rest
 
 
 @dataclass(frozen=True)
