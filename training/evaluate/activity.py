@@ -1,9 +1,9 @@
 """Is hand activity right? `python -m training.evaluate.activity CLIPS POSES --encoder FILE`.
 
 A clip's vector is the sum of its windows' embeddings weighted by activity, so what counts in a look-up is that the
-weight falls in rest and rises in the stroke. What is rest is said by the landmarks: windows of 16 frames in which
-both hands are known and neither is active by the paper's rule (`training.priors.hand_activity`). The stroke is the middle half of the time
-between the first and the last active window: hands come up before and go down after.
+weight falls in rest and rises in the stroke. What is rest is said by the landmarks: windows of 16 frames in which both
+hands are known and neither is active by the paper's rule (`training.priors.hand_activity`). The stroke is the middle
+half of the time between the first and the last active window: hands come up before and go down after.
 """
 
 from collections.abc import Sequence
