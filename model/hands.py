@@ -69,7 +69,7 @@ class Hands(nn.Module):
     def forward(
         self, windows: Tensor, tokens: Tensor, visible: Tensor | None, told: Tensor | None = None
     ) -> tuple[Tensor, HandPlaces]:
-        """Find the hands and look at them.
+        """Find the hands and look at them; the closer look also sees pixels of mask units that are not visible.
 
         Args:
             windows: [B, 3, frames, rows, columns] of the whole frame, as `Hiera.forward` takes them.
