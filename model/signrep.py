@@ -48,7 +48,7 @@ class SignRep(nn.Module):
         Args:
             windows: [B, 3, frames, rows, columns] as `normalise` gives them, or uint8 of the same shape.
             visible: [B, K] int64 numbers of the mask units to encode, see `Hiera.forward`; None for all.
-            told: [B, 2, 2] where the hands are, for training; see `Hands.forward`.
+            told: [B, 2, 3] where the hands are and the sides of squares around them, for training; see `Hands.forward`.
         """
         maps = self.backbone(windows, visible)
         latent, found = maps[-1].mean(dim=(1, 2)), None

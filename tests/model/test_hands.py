@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from model.checkpoint import untrained
 from model.config import EncoderConfig, compact
 from model.export import export
 from model.hands import cut, token_places
+from model.pixels import standardise
 from model.runtime import OnnxEncoder
 from model.signrep import SignRep
 
@@ -44,11 +46,27 @@ def frames_with(rows: slice, columns: slice) -> torch.Tensor:
     return windows
 
 
-def test_a_square_is_cut_around_its_place_and_stays_in_the_frame() -> None:
-    windows = torch.arange(2 * 3 * 2 * 20 * 30.0).reshape(2, 3, 2, 20, 30)
-    found = cut(windows, torch.tensor([[0.5, 0.5], [1.0, 0.0]]), 8)
-    assert torch.equal(found[0], windows[0, :, :, 6:14, 11:19])
-    assert torch.equal(found[1], windows[1, :, :, 0:8, 22:30])
+def test_a_square_is_cut_around_its_place_and_the_edge_of_the_frame_goes_on() -> None:
+    windows = torch.arange(2 * 3 * 2 * 20 * 20.0).reshape(2, 3, 2, 20, 20)
+    found = cut(windows, torch.tensor([[0.5, 0.5, 0.4], [1.0, 0.0, 0.4]]), 8)
+    assert torch.allclose(found[0], windows[0, :, :, 6:14, 6:14], atol=1e-3)
+    assert torch.allclose(found[1, ..., 4:, :4], windows[1, :, :, 0:4, 16:20], atol=1e-3)
+    assert torch.allclose(found[1, ..., :4, 3], windows[1, :, :, :1, 19], atol=1e-3)
+
+
+def test_near_and_far_hands_are_seen_at_one_size() -> None:
+    coarse = torch.rand(3, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    near, far = (F.interpolate(coarse, (size, size), mode="bilinear")[None] for size in (64, 32))
+    square = torch.tensor([[0.5, 0.5, 0.5]])
+    assert float((cut(near, square, 32) - cut(far, square, 32)).abs().max()) < 0.05
+    larger = torch.tensor([[0.5, 0.5, 1.0]])
+    assert float((cut(near, larger, 32) - far).abs().max()) < 0.05
+
+
+def test_bytes_are_standardised_where_they_are_cut() -> None:
+    windows = torch.randint(0, 256, (1, 3, 2, 16, 16), dtype=torch.uint8)
+    square = torch.tensor([[0.4, 0.6, 0.5]])
+    assert torch.equal(cut(windows, square, 8), cut(standardise(windows, 1), square, 8))
 
 
 def test_tokens_know_where_they_are(network: SignRep) -> None:
@@ -61,7 +79,7 @@ def test_tokens_know_where_they_are(network: SignRep) -> None:
 
 
 def test_only_what_is_near_a_told_place_is_seen_closely(network: SignRep) -> None:
-    told = torch.tensor([[[0.2, 0.2], [0.8, 0.8]]])
+    told = torch.tensor([[[0.2, 0.2, 0.25], [0.8, 0.8, 0.25]]])
     blank, near, far = (
         torch.zeros(1, 3, 2, 64, 64),
         frames_with(slice(8, 16), slice(8, 16)),
@@ -82,8 +100,9 @@ def test_a_left_hand_looks_like_a_right_hand_in_the_mirror(network: SignRep) -> 
     hands = network.hands
     assert hands is not None
     tokens = network.backbone(windows)[-1]
-    left = hands(windows, tokens, None, torch.tensor([[[0.25, 0.5], [0.75, 0.5]]]))[0][:, :16]
-    right = hands(mirrored, tokens, None, torch.tensor([[[0.25, 0.5], [0.75, 0.5]]]))[0][:, 16:32]
+    told = torch.tensor([[[0.25, 0.5, 0.3], [0.75, 0.5, 0.3]]])
+    left = hands(windows, tokens, None, told)[0][:, :16]
+    right = hands(mirrored, tokens, None, told)[0][:, 16:32]
     assert torch.allclose(left, right, atol=1e-6)
 
 
@@ -91,10 +110,11 @@ def test_nothing_told_is_the_network_s_own_belief(network: SignRep) -> None:
     windows = torch.randn(3, 3, 2, 64, 64)
     alone = network(windows)
     assert alone.hands is not None
-    assert torch.equal(network(windows, None, torch.full((3, 2, 2), torch.nan)).features, alone.features)
-    assert torch.allclose(network(windows, None, alone.hands.places).features, alone.features)
-    elsewhere = network(windows, None, 1.0 - alone.hands.places)
-    assert not torch.allclose(elsewhere.features, alone.features)
+    assert torch.equal(network(windows, None, torch.full((3, 2, 3), torch.nan)).features, alone.features)
+    believed = torch.cat([alone.hands.places, alone.hands.side[:, None, None].expand(-1, 2, 1)], dim=2)
+    assert torch.allclose(network(windows, None, believed).features, alone.features)
+    for elsewhere in (believed * torch.tensor([0.5, 0.5, 1.0]), believed * torch.tensor([1.0, 1.0, 0.5])):
+        assert not torch.allclose(network(windows, None, elsewhere).features, alone.features)
 
 
 def test_hands_are_found_among_the_visible_units_alone(network: SignRep) -> None:

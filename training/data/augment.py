@@ -33,7 +33,8 @@ class Augment:
     """How far windows are changed. Paper: names the four changes, no strength; all numbers here are decisions."""
 
     crop_area: tuple[float, float] = (0.6, 1.0)
-    """Least and greatest share of the frame's area that is kept. Decision: hands are seldom cut off."""
+    """Least and greatest share of the frame's area that is shown; above 1 the signer becomes smaller, and the frame's
+    edge goes on beyond it. Decision: hands are seldom cut off."""
     crop_aspect: tuple[float, float] = (0.85, 1.18)
     """Least and greatest width by height of the crop. Decision."""
     planckian: float = 0.5
@@ -65,11 +66,18 @@ class Box:
     columns: int
     """Columns of the frame."""
 
-    def inside(self, places: Floats) -> Floats:
-        """Places of the whole frame as places of this part: [.., 2] x and y in shares of either; may lie outside."""
-        sides = np.array([self.columns, self.rows], np.float32)
-        corner = np.array([self.left, self.top], np.float32)
-        return np.asarray((places * sides - corner) / np.array([self.width, self.height], np.float32), np.float32)
+    def inside(self, squares: Floats) -> Floats:
+        """Squares of the whole frame as squares of this part, which may lie outside.
+
+        Args:
+            squares: [.., 3] x and y of the middle, and the side, in shares of the frame.
+
+        Returns:
+            The same in shares of this part; its height and width count alike for the side.
+        """
+        whole = np.array([self.columns, self.rows, math.sqrt(self.columns * self.rows)])
+        part = np.array([self.width, self.height, math.sqrt(self.width * self.height)])
+        return np.asarray((squares * whole - np.array([self.left, self.top, 0])) / part, np.float32)
 
 
 class Augmenter:
@@ -90,9 +98,8 @@ class Augmenter:
         """
         config = self.config
         box = draw_box(config, window.shape[1], window.shape[2], rng)
-        top, left, height, width = box.top, box.left, box.height, box.width
         sigma_px = rng.uniform(*config.blur_sigma_px) if rng.random() < config.blur else 0.0
-        window = scale(window[:, top : top + height, left : left + width], self.size_px, sigma_px)
+        window = scale(shown(window, box), self.size_px, sigma_px)
         if rng.random() < config.grayscale:
             window = without_colour(window)
         return apply_curves(window, draw_curves(config, rng)), box
@@ -102,10 +109,26 @@ def draw_box(config: Augment, rows: int, columns: int, rng: np.random.Generator)
     """A part of the frame."""
     area = rows * columns * rng.uniform(*config.crop_area)
     aspect = math.exp(rng.uniform(*np.log(config.crop_aspect)))
-    height = min(rows, round(math.sqrt(area / aspect)))
-    width = min(columns, round(math.sqrt(area * aspect)))
-    top, left = int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1))
+    height, width = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+    if config.crop_area[1] <= 1.0:
+        height, width = min(rows, height), min(columns, width)
+    top, left = _start(rows, height, rng), _start(columns, width, rng)
     return Box(top, left, height, width, rows, columns)
+
+
+def _start(whole: int, part: int, rng: np.random.Generator) -> int:
+    """Where a part begins that lies in the whole, or a longer one in which the whole lies."""
+    first, last = sorted((0, whole - part))
+    return int(rng.integers(first, last + 1))
+
+
+def shown(window: Frames, box: Box) -> Frames:
+    """What a box shows of a window, the frame's edges going on beyond it: [T, H, W, 3] uint8."""
+    rows = np.arange(box.top, box.top + box.height).clip(0, box.rows - 1)
+    columns = np.arange(box.left, box.left + box.width).clip(0, box.columns - 1)
+    if box.height <= box.rows and box.width <= box.columns:
+        return window[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    return window[:, rows[:, None], columns]
 
 
 def draw_curves(config: Augment, rng: np.random.Generator) -> NDArray[np.float64]:

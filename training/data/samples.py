@@ -15,7 +15,7 @@ from training.prior_table import ACTIVITY, ACTIVITY_DIM, NUM_FRAMES, PRIORS
 
 SHAPES = {prior.name: (NUM_FRAMES, prior.dim) for prior in PRIORS} | {ACTIVITY: (ACTIVITY_DIM,)}
 """Of every target and of its mask, by name."""
-HANDS_SHAPE = (NUM_FRAMES, 2, 2)
+HANDS_SHAPE = (NUM_FRAMES, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Sample:
     video: str
     """Windows of the same name are of the same video."""
     hands: Floats | None = None
-    """[16, 2, 2] where the middle of the left and the right hand is in the picture, x right and y down in shares of the
-    frame; NaN where unknown. None: nothing is known."""
+    """[16, 2, 3] where the middle of the left and the right hand is in the picture, x right and y down, and the side of
+    a square around it, in shares of the frame; NaN where unknown. None: nothing is known."""
 
 
 class Source(Protocol):
@@ -86,8 +86,8 @@ class Batch:
     """The same shapes, bool."""
     videos: tuple[str, ...]
     hands: Tensor
-    """[B, 2, 2] where the left and the right hand are, on average over a window's frames: x and y in shares of the
-    frame; NaN where unknown or outside."""
+    """[B, 2, 3] where the left and the right hand are, on average over a window's frames: x and y, and the side of a
+    square around it, in shares of the frame; NaN where unknown or outside."""
     skipped: tuple[str, ...] = ()
     """Why pairs were left out while this batch was made."""
 
@@ -133,11 +133,11 @@ def collate(samples: Sequence[Sample], skipped: Sequence[str] = ()) -> Batch:
 
 
 def _place(hands: Floats | None) -> Floats:
-    """[T, 2, 2] -> [2, 2]: the mean over the frames; NaN where a frame is unknown or it lies outside the picture."""
+    """[T, 2, 3] -> [2, 3]: the mean over the frames; NaN where a frame is unknown or it lies outside the picture."""
     if hands is None:
-        return np.full((2, 2), np.nan, np.float32)
+        return np.full((2, 3), np.nan, np.float32)
     places = hands.mean(axis=0, dtype=np.float32)
-    inside = ((places >= 0.0) & (places <= 1.0)).all(axis=-1, keepdims=True)
+    inside = ((places[:, :2] >= 0.0) & (places[:, :2] <= 1.0)).all(axis=-1, keepdims=True)
     return np.where(inside, places, np.float32(np.nan))
 
 

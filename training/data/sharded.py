@@ -22,8 +22,10 @@ from training.data.shard_files import (
 from training.errors import SampleError, ShardError
 from training.prior_table import NUM_FRAMES
 from training.priors import NormalPose, read_body, targets
-from training.skeleton import LEFT_HAND, RIGHT_HAND, Proportions
+from training.skeleton import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND, Proportions
 
+SQUARE_SHOULDERS = 0.8
+"""Side of the square around a hand, shoulder widths: a hand with its fingers stretched, and some room."""
 ORDER, PLACE = 11, 12
 """Keep the random numbers of different purposes apart."""
 
@@ -126,14 +128,25 @@ def _keep(path: Path, frames: Frames) -> None:
 
 
 def hands_in_picture(pixels: Floats, start: int, size_px: int, num_frames: int = NUM_FRAMES) -> Floats:
-    """Where the middle of each hand is in a window: [T, 61, 2] of a clip -> [16, 2, 2], see `Sample.hands`."""
+    """Where the middle of each hand is in a window: [T, 61, 2] of a clip -> [16, 2, 3], see `Sample.hands`."""
     rows = np.minimum(np.arange(start, start + num_frames), len(pixels) - 1)
-    hands = [pixels[rows, part].mean(axis=1) for part in (LEFT_HAND, RIGHT_HAND)]
-    return (np.stack(hands, axis=1) / size_px).astype(np.float32)
+    side = SQUARE_SHOULDERS * shoulders_px(pixels)
+    squares = [
+        np.concatenate([pixels[rows, part].mean(axis=1), np.full((num_frames, 1), side)], axis=1)
+        for part in (LEFT_HAND, RIGHT_HAND)
+    ]
+    return (np.stack(squares, axis=1) / size_px).astype(np.float32)
+
+
+def shoulders_px(pixels: Floats) -> float:
+    """How far a clip's shoulders are apart, usually: [T, 61, 2] pixels; NaN where they are never seen."""
+    apart = np.linalg.norm(pixels[:, L_SHOULDER] - pixels[:, R_SHOULDER], axis=-1)
+    known = apart[np.isfinite(apart)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def in_mirror(hands: Floats) -> Floats:
-    """The same where left is right: [.., 2, 2]."""
+    """The same where left is right: [.., 2, 3]."""
     swapped = hands[..., ::-1, :].copy()
     swapped[..., 0] = 1.0 - swapped[..., 0]
     return swapped

@@ -256,12 +256,12 @@ def tell_hands(config: PretrainConfig, places: Tensor, world: World, generator: 
     """What an encoder that looks closer at hands is told of where they are, not quite exactly and not always.
 
     Returns:
-        [B, 2, 2], NaN where it is told nothing; None for other encoders.
+        [B, 2, 3], NaN where it is told nothing; None for other encoders.
     """
     if not config.encoder.hand_px:
         return None
     num_windows = world.size * len(places)
-    error = config.told_error * torch.randn(num_windows, 2, 2, generator=generator)
+    error = config.told_error * torch.randn(num_windows, 2, 3, generator=generator)
     error[torch.rand(num_windows, generator=generator) >= config.told] = torch.nan
     return places + world.own_rows(error).to(places.device)
 

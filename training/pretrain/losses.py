@@ -98,21 +98,23 @@ def discriminator_loss(matched_logits: Tensor, unmatched_logits: Tensor) -> Tens
     return (matched + unmatched) / 2
 
 
-def hands_loss(hands: HandPlaces, places: Tensor) -> Tensor:
-    """How far the believed places of the hands are from the true ones.
+def hands_loss(hands: HandPlaces, squares: Tensor) -> Tensor:
+    """How far the believed places and sizes of the hands are from the true ones.
 
-        L = mean over known hands of  -log softmax(scores)_n  +  10 |believed - true|_1
+        L = mean over known hands of  -log softmax(scores)_n  +  10 |believed - true|_1  +  3 |log (side / true side)|
 
     n is the token nearest to the hand. The first term makes up its mind where an average of two likely places would be
     neither; the second is exact. Ours.
 
     Args:
         hands: what is believed.
-        places: [B, 2, 2] x and y of the left and the right hand in shares of the frame; NaN where unknown.
+        squares: [B, 2, 3] x and y of the left and the right hand, and the side, in shares of the frame; NaN where
+            unknown.
     """
-    known = ~places.isnan().any(dim=-1)  # [B, 2]
-    true = places.nan_to_num()
+    known = ~squares.isnan().any(dim=-1)  # [B, 2]
+    true, true_side = squares[..., :2].nan_to_num(), squares[..., 2].nan_to_num(1.0)
     nearest = (hands.tokens[:, None] - true[:, :, None]).square().sum(dim=-1).argmin(dim=-1)  # [B, 2]
     surprise = F.cross_entropy(hands.scores.flatten(0, 1), nearest.flatten(), reduction="none").reshape(known.shape)
     away = (hands.places - true).abs().sum(dim=-1)
-    return (known * (surprise + 10.0 * away)).sum() / known.sum().clamp(min=1)
+    larger = (hands.side[:, None].log() - true_side.log()).abs()
+    return (known * (surprise + 10.0 * away + 3.0 * larger)).sum() / known.sum().clamp(min=1)

@@ -65,6 +65,22 @@ def test_places_move_with_the_crop() -> None:
     augmenter = Augmenter(Augment(**(OFF | {"crop_area": (0.5, 0.8)})), 64)  # type: ignore[arg-type]
     changed, box = augmenter(window, np.random.default_rng(2))
     rows, columns = np.nonzero(changed[0, ..., 1] > 128)
-    found = box.inside(np.array([20, 40], np.float32) / 64) * 64
+    square = np.array([20, 40, 12], np.float32) / 64
+    found = box.inside(square) * 64
+    assert found[2] == pytest.approx(12 * 64 / np.sqrt(box.height * box.width), rel=1e-5)
+    found = found[:2]
     assert found == pytest.approx([columns.mean() + 0.5, rows.mean() + 0.5], abs=1)
     assert np.abs(found - [20, 40]).max() > 2, "the crop moved nothing"
+
+
+def test_a_signer_can_become_smaller_and_the_edge_goes_on_around() -> None:
+    window = np.full((2, 64, 64, 3), 90, np.uint8)
+    window[:, 30:34, 30:34] = 255
+    changed, box = Augmenter(Augment(**(OFF | {"crop_area": (3.9, 4.1)})), 64)(window, np.random.default_rng(0))  # type: ignore[arg-type]
+    assert box.height > 110
+    assert (box.top, box.left) <= (0, 0)
+    assert changed[:, 0].min() == changed[:, -1].max() == 90
+    rows, columns = np.nonzero(changed[0, ..., 1] > 128)
+    found = box.inside(np.array([32, 32, 4], np.float32) / 64) * 64
+    assert found[:2] == pytest.approx([columns.mean() + 0.5, rows.mean() + 0.5], abs=1)
+    assert found[2] == pytest.approx(2, abs=0.2)

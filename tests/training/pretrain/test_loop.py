@@ -252,8 +252,8 @@ def test_an_encoder_that_looks_closer_learns_where_the_hands_are(tmp_path: Path)
 
     class WithHands:
         def pair(self, number: int) -> tuple[Sample, Sample]:
-            places = np.full((16, 2, 2), 0.25, np.float32)
-            places[:, 1] = (0.8, 0.6)
+            places = np.full((16, 2, 3), 0.25, np.float32)
+            places[:, 1] = (0.8, 0.6, 0.25)
             first, second = whole.pair(number)
             return replace(first, hands=places), replace(second, hands=places)
 
@@ -265,7 +265,7 @@ def test_an_encoder_that_looks_closer_learns_where_the_hands_are(tmp_path: Path)
 
 def test_hands_are_told_not_always_and_not_exactly(tmp_path: Path) -> None:
     config = run_config(tmp_path, encoder=compact(), told=0.75, told_error=0.1)
-    places = torch.rand(2000, 2, 2)
+    places = torch.rand(2000, 2, 3)
     places[0] = torch.nan
     told = tell_hands(config, places, ALONE, torch.Generator().manual_seed(0))
     assert told is not None

@@ -98,20 +98,26 @@ def test_the_discriminator_loss_is_cross_entropy_of_matched_against_unmatched() 
     assert float(discriminator_loss(matched, unmatched)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_hands_loss_is_surprise_at_the_nearest_token_and_the_way_to_the_hand() -> None:
+def test_the_hands_loss_is_surprise_at_the_nearest_token_the_way_to_the_hand_and_its_size() -> None:
     rng = np.random.default_rng(0)
     tokens = np.array([(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)])
-    believed, true, scores = rng.random((3, 2, 2)), rng.random((3, 2, 2)), rng.normal(size=(3, 2, 4))
+    believed, side, true, scores = (
+        rng.random((3, 2, 2)),
+        rng.random(3),
+        rng.random((3, 2, 3)),
+        rng.normal(size=(3, 2, 4)),
+    )
     true[1, 0] = np.nan
     losses = []
     for window, hand in [(window, hand) for window in range(3) for hand in range(2) if (window, hand) != (1, 0)]:
-        nearest = int(np.argmin([math.dist(token, true[window, hand]) for token in tokens]))
+        nearest = int(np.argmin([math.dist(token, true[window, hand, :2]) for token in tokens]))
         chances = np.exp(scores[window, hand]) / np.exp(scores[window, hand]).sum()
-        away = abs(believed[window, hand] - true[window, hand]).sum()
-        losses.append(-math.log(chances[nearest]) + 10 * away)
-    places = HandPlaces(*(torch.tensor(part) for part in (believed, scores, np.tile(tokens, (3, 1, 1)))))
+        away = abs(believed[window, hand] - true[window, hand, :2]).sum()
+        larger = abs(math.log(side[window] / true[window, hand, 2]))
+        losses.append(-math.log(chances[nearest]) + 10 * away + 3 * larger)
+    places = HandPlaces(*(torch.tensor(part) for part in (believed, side, scores, np.tile(tokens, (3, 1, 1)))))
     assert float(hands_loss(places, torch.tensor(true))) == pytest.approx(np.mean(losses))
-    unknown = torch.full((3, 2, 2), torch.nan, dtype=torch.float64)
+    unknown = torch.full((3, 2, 3), torch.nan, dtype=torch.float64)
     assert float(hands_loss(places, unknown)) == 0
 
 

@@ -80,7 +80,7 @@ def test_a_mirrored_pair_shows_and_tells_the_mirrored_pose(rendered: Path) -> No
     assert not np.allclose(points[known], other[known], atol=1e-2)
     assert filmed.hands is not None
     assert mirrored.hands is not None
-    assert np.allclose(mirrored.hands[:, 0], (1, 0) + filmed.hands[:, 1] * (-1, 1), atol=1e-6)
+    assert np.allclose(mirrored.hands[:, 0], (1, 0, 0) + filmed.hands[:, 1] * (-1, 1, 1), atol=1e-6)
     assert not np.allclose(filmed.hands[:, 0], filmed.hands[:, 1], atol=0.05)
 
 
