@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +49,8 @@ SETTINGS = (
 """Of the run; docs/training.md says why."""
 
 
+TOGETHER = ("augment.crop_area=0.5,1.8", "optimiser.learning_rate=6e-4")
+"""What is set otherwise when all is trained together: signers who are farther away, smaller steps."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
 """Of every step: one thread a process, and memory that is kept instead of asked for again at every step."""
 
@@ -87,7 +89,19 @@ def split(clips: Path, poses: Path) -> tuple[list[ListedClip], list[ListedClip]]
     return [clip for clip in listed if clip.gloss not in shared], [clip for clip in listed if clip.gloss in shared]
 
 
-def steps(out: Path, bodies: Path, motions: list[Path], minutes: float) -> Iterator[Step]:
+@dataclass(frozen=True)
+class Minutes:
+    """How long every part of the training takes."""
+
+    first: float = 95.0
+    """Of pretraining, until the encoder finds hands."""
+    closeup: float = 45.0
+    """Of teaching the closer look by itself."""
+    together: float = 40.0
+    """Of pretraining again, all of it together."""
+
+
+def steps(out: Path, bodies: Path, motions: list[Path], minutes: Minutes) -> Iterator[Step]:
     """What is done, in order.
 
     Args:
@@ -97,28 +111,47 @@ def steps(out: Path, bodies: Path, motions: list[Path], minutes: float) -> Itera
         minutes: of training.
     """
     python = (sys.executable, "-m")
+    torchrun = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
+    body = ("--body", str(out / "body.json"))
     for name in ("train", "held_out"):
         manifest, shards = str(out / f"{name}.csv"), str(out / name)
-        yield Step(name, (*python, "training.shards", "write", manifest, shards, "--body", str(out / "body.json")))
+        yield Step(name, (*python, "training.shards", "write", manifest, shards, *body))
     drawn = ("training.synth", "shards", str(out / "rendered"), "--clips", str(NUM_RENDERED), "--seed", "3")
     yield Step("rendered", (*python, *drawn, "--assets", str(bodies), *(f"--motions={file}" for file in motions)))
-    settings = (
-        f"output={out / 'run'}",
+    for name in ("train", "held_out", "rendered"):
+        cut = ("training.closeup", "cut", str(out / name), "--out", str(out / "crops" / name))
+        yield Step(f"cut {name}", (*python, *cut, *body, "--stride", "1"))
+    yield Step("first", (*torchrun, *pretraining(out, "first", minutes.first, SETTINGS)))
+    hands = (*(str(out / "crops" / name) for name in ("rendered", "train")), "--shares", "0.55,0.45")
+    judged = ("--validation", str(out / "crops" / "held_out"), "--start-from", str(out / "first" / "last.pt"))
+    taught = ("--out", str(out / "closeup.pt"), "--minutes", f"{minutes.closeup:g}")
+    yield Step("closeup", (*torchrun, "training.closeup", "learn", *hands, *judged, *taught))
+    together = (*SETTINGS, f"start_from={out / 'closeup.pt'}", *TOGETHER)
+    yield Step("together", (*torchrun, *pretraining(out, "together", minutes.together, together)))
+    measured = (f"--data=shards:{out / 'rendered'}@0.5", f"--data=shards:{out / 'train'}@0.5", "--power", "0")
+    centred = ("training.metric", str(out / "together" / "last.pt"), str(out / "centred.pt"), *measured)
+    yield Step("metric", (*python, *centred, *body, "--windows", "4000"))
+    export = ("model.export", str(out / "centred.pt"), "model/encoders/default.onnx")
+    yield Step("export", (*python, *export, "--precision", "fp16-stored"))
+
+
+def pretraining(out: Path, name: str, minutes: float, settings: Sequence[str]) -> tuple[str, ...]:
+    """The words of a pretraining run that goes on if it was begun."""
+    everything = (
+        f"output={out / name}",
         f"data.sources=shards:{out / 'rendered'}@0.6,shards:{out / 'train'}@0.4",
         f"data.body={out / 'body.json'}",
         f"data.cache={out / 'cache'}",
         f"data.validation=shards:{out / 'held_out'}",
         f"minutes={minutes:g}",
-        *SETTINGS,
+        *settings,
     )
-    torchrun = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-    pretrain = ("training.pretrain", "small", *(f"--set={setting}" for setting in settings), "--resume")
-    yield Step("pretrain", (*torchrun, *pretrain))
-    measured = (f"--data=shards:{out / 'rendered'}@0.5", f"--data=shards:{out / 'train'}@0.5", "--power", "0")
-    centred = ("training.metric", str(out / "run" / "last.pt"), str(out / "centred.pt"), *measured)
-    yield Step("metric", (*python, *centred, "--body", str(out / "body.json"), "--windows", "4000"))
-    export = ("model.export", str(out / "centred.pt"), "model/encoders/default.onnx")
-    yield Step("export", (*python, *export, "--precision", "fp16-stored"))
+    return ("training.pretrain", "small", *(f"--set={setting}" for setting in everything), "--resume")
+
+
+def shortened(minutes: Minutes, factor: float) -> Minutes:
+    """The same parts in less time."""
+    return Minutes(minutes.first / factor, minutes.closeup / factor, minutes.together / factor)
 
 
 def main(
@@ -127,12 +160,12 @@ def main(
     bodies: Annotated[Path, typer.Argument(help="Folder of the bodies' files, see `training.synth bodies`.")],
     *,
     out: Annotated[Path, typer.Option(help="Folder of everything in between, about 25 GB.")] = Path("runs/default"),
-    minutes: Annotated[float, typer.Option(help="Of training.")] = 95.0,
+    faster: Annotated[float, typer.Option(help="Divide the minutes of training by this, to try it out.")] = 1.0,
     run: Annotated[bool, typer.Option("--run", help="Do it, not only say it.")] = False,
 ) -> None:
     """Say how the default encoder was made, or make it again."""
     train, held_out = split(clips, poses)
-    todo = list(steps(out, bodies, [clip.landmarks for clip in train], minutes))
+    todo = list(steps(out, bodies, [clip.landmarks for clip in train], shortened(Minutes(), faster)))
     if run:
         out.mkdir(parents=True, exist_ok=True)
         write_body(out / "body.json", standard_proportions())

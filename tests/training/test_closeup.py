@@ -182,7 +182,7 @@ def test_only_the_closer_look_is_taught_and_the_run_says_what_it_did(crops: Crop
     assert content["provenance"].startswith("made up; the closer look taught by training.closeup")
     assert "hands of crops, 4 a step" in content["provenance"]
     assert STATE not in content
-    assert "is finished" in learn(*words)
+    assert learn(*words).startswith(f"0 {out} is finished")
 
 
 def test_a_run_goes_on_where_it_was_saved(crops: Crops, start: Path, tmp_path: Path) -> None:
@@ -225,3 +225,12 @@ def test_shares_that_do_not_fit_are_refused(
     told = learn(tmp_path / "crops", "--out", tmp_path / "taught.pt", "--start-from", start, "--shares", shares)
     assert told.startswith("1 error")
     assert message in told
+
+
+def test_cutting_again_does_nothing_unless_something_changed(crops: Crops, shards: Path, tmp_path: Path) -> None:
+    folder, body = tmp_path / "crops", standard_proportions()
+    before = (folder / "pictures.u8").stat().st_mtime_ns
+    assert write_crops([shards], folder, body, stride=2, told=lambda *_: None) == 6
+    assert (folder / "pictures.u8").stat().st_mtime_ns == before
+    assert write_crops([shards], folder, body, stride=4, told=lambda *_: None) == 4
+    assert len(read_crops(folder)) == 4

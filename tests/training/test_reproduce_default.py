@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from training.pretrain.config import override, small
-from training.reproduce_default import SETTINGS, split, steps
+from training.reproduce_default import SETTINGS, TOGETHER, Minutes, shortened, split, steps
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_signs_that_both_sources_have_are_held_out(folders: tuple[Path, Path]) -
 
 
 def test_the_settings_are_settings_of_a_run() -> None:
-    config = override(small(), SETTINGS)
+    config = override(small(), (*SETTINGS, *TOGETHER))
     assert (config.encoder.num_frames, config.num_visible, len(config.losses.weights)) == (
         2,
         config.encoder.num_units,
@@ -35,8 +35,16 @@ def test_the_settings_are_settings_of_a_run() -> None:
 
 def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path: Path) -> None:
     train, _ = split(*folders)
-    todo = {step.name: str(step) for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], 5.0)}
-    assert list(todo) == ["train", "held_out", "rendered", "pretrain", "metric", "export"]
+    todo = {
+        step.name: str(step)
+        for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], shortened(Minutes(60, 40, 20), 4))
+    }
+    assert list(todo) == [
+        *("train", "held_out", "rendered", "cut train", "cut held_out", "cut rendered"),
+        *("first", "closeup", "together", "metric", "export"),
+    ]
     assert "one__a" in todo["rendered"]
     assert "two__" not in todo["rendered"]
-    assert "minutes=5" in todo["pretrain"]
+    for name, minutes in (("first", "minutes=15"), ("closeup", "--minutes 10"), ("together", "minutes=5")):
+        assert minutes in todo[name]
+    assert f"start_from={tmp_path / 'closeup.pt'}" in todo["together"]

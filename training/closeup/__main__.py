@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.errors import ModelError
-from training.closeup.course import Course, Lesson, begin, teach
+from training.closeup.course import Course, Lesson, begin, is_finished, teach
 from training.closeup.crops import Crops, read_crops, write_crops
 from training.closeup.learn import validate
 from training.errors import ConfigError, TrainingError
@@ -63,6 +63,9 @@ def learn(
 ) -> None:
     """Teach the closer look of an encoder on hands alone. Start it with torchrun for several processes."""
     try:
+        if is_finished(out):
+            typer.echo(f"{out} is finished; to begin anew, delete it or write to another file")
+            return
         course = begin(out, start_from, seed)
         given = [read_crops(folder) for folder in crops]
         held = {folder.name: read_crops(folder) for folder in validation or []}

@@ -82,18 +82,21 @@ class Course:
         return content
 
 
+def is_finished(out: Path) -> bool:
+    """Whether `out` holds the weights of a run that is over."""
+    return out.exists() and STATE not in load_tensors(out)
+
+
 def begin(out: Path, start_from: Path | None, seed: int) -> Course:
     """A new run, or the one that `out` holds.
 
     Raises:
-        ConfigError: `out` holds a finished run, or the encoder has no closer look.
+        ConfigError: the encoder has no closer look.
         CheckpointError: a checkpoint can't be read or does not fit.
     """
     going_on = out.exists()
     path = out if going_on else start_from
     content = load_tensors(path) if path else {}
-    if going_on and STATE not in content:
-        raise ConfigError(f"{out} is finished; write to another file, or delete it")
     torch.manual_seed(seed)
     network = read_network(content, path)
     hands = network.encoder.hands

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,8 @@ def write_crops(
 
     Args:
         shards: the folders.
-        out: becomes the folder described above; what an earlier attempt left is written over.
+        out: becomes the folder described above; if it is that of the same clips already, nothing is done, and what is
+            left of an attempt that did not end is written over.
         body: the standard body, whose bones the targets have.
         stride: frames from one pair to the next.
         told: of clips done and clips in all.
@@ -114,11 +116,14 @@ def write_crops(
     Raises:
         ShardError: there is no usable shard; a damaged one is named.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / FACTS).unlink(missing_ok=True)
     places = [
         (shard, place) for folder in shards for shard in find_shards(folder) for place in check_shard(shard).places
     ]
+    asked = {"shards": list(map(str, shards)), "num_clips": len(places), "stride": stride, "shape": list(SHAPE)}
+    if (found := read_facts(out)) and found == asked | {"num_hands": found.get("num_hands")}:
+        return int(found["num_hands"])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FACTS).unlink(missing_ok=True)
     bones, points = [], []
     with (out / PICTURES).open("wb") as file:
         for done, (shard, place) in enumerate(places):
@@ -133,8 +138,17 @@ def write_crops(
             f"no hand is known and in the picture in any of {len(places)} clips of {list(map(str, shards))}"
         )
     np.savez(out / POSES, bones=np.stack(bones), points=np.stack(points))
-    write_whole(out / FACTS, json.dumps({"num_hands": len(bones), "shape": SHAPE, "shards": list(map(str, shards))}))
+    write_whole(out / FACTS, json.dumps(asked | {"num_hands": len(bones)}))
     return len(bones)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a finished folder says of itself; nothing if it is not finished."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return facts
 
 
 def read_crops(folder: Path) -> Crops:
@@ -143,17 +157,16 @@ def read_crops(folder: Path) -> Crops:
     Raises:
         DataError: it is not finished, or damaged.
     """
+    facts = read_facts(folder)
+    if not facts:
+        raise DataError(f"{folder} holds no finished crops; `python -m training.closeup cut` makes them")
     try:
-        facts = json.loads((folder / FACTS).read_text())
         pictures = np.memmap(folder / PICTURES, np.uint8, "r").reshape(-1, *SHAPE)
         with np.load(folder / POSES) as poses:
             crops = Crops(pictures, poses["bones"], poses["points"])
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{folder} holds no finished crops ({error}); `python -m training.closeup cut` makes them"
-        ) from error
-    if not len(crops.pictures) == len(crops.bones) == len(crops.points) == facts["num_hands"]:
-        raise DataError(
-            f"{folder} has {len(crops.pictures)} pictures, {facts['num_hands']} were written; cut them again"
-        )
+        raise DataError(f"the crops in {folder} are damaged ({error}); delete the folder and cut them again") from error
+    written = facts.get("num_hands")
+    if not len(crops.pictures) == len(crops.bones) == len(crops.points) == written:
+        raise DataError(f"{folder} has {len(crops.pictures)} pictures, {written} were written; delete it and cut again")
     return crops
