@@ -24,9 +24,10 @@ BENCH_CLIPS := $(wildcard $(foreach sign,bag door good tomato two,$(SHARED)/clip
 SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 GPU := .venv-gpu/.ready
+RAY := .venv-ray/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak hostile contract fire-test load audit check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
+.PHONY: help run test soak hostile contract fire-test load audit check format bench bench-service bench-gpu bench-ray test-gpu test-ray openapi serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -84,6 +85,9 @@ bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs
 bench-service: $(DEV) ## the benchmark of the service, on a machine that does nothing else
 	SIGNDEX_THREADS=1 .venv/bin/python -m app.bench_http --write docs/benchmarks/service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
+bench-ray: $(RAY) ## bulk embedding over Ray beside the local path, on a machine that does nothing else
+	.venv-ray/bin/python -m app.bench ray --write docs/benchmarks/ray.md
+
 # On a GPU host, which needs torch beside the packages of the gpu group; writes docs/benchmarks/gpu-*.md.
 bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload to hits
 	.venv-gpu/bin/python -m model.bench_gpu --encoder base --keep .venv-gpu --write docs/benchmarks/gpu-encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
@@ -93,6 +97,9 @@ bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload 
 test-gpu: $(GPU) ## the tests that need a GPU, on one
 	.venv-gpu/bin/python -m pytest -m gpu
 
+test-ray: $(RAY) ## the tests that need a Ray cluster, on one of two nodes that they start here
+	.venv-ray/bin/python -m pytest -m ray
+
 openapi: $(DEV) ## rewrite docs/openapi.json from the routes
 	.venv/bin/python -m app.openapi --write docs/openapi.json
 
@@ -100,7 +107,7 @@ lock: $(UV) ## renew uv.lock after a change of pyproject.toml
 	$(UV) lock
 
 clean: ## remove the environments and caches (never the data folder)
-	rm -rf .venv .venv-serve .venv-pose .venv-gpu .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-serve .venv-pose .venv-gpu .venv-ray .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(CURDIR)/.uv/bin/uv:
 	$(UV_PYTHON) -m venv .uv
@@ -112,6 +119,10 @@ $(SERVE): pyproject.toml uv.lock | $(UV)
 
 $(GPU): pyproject.toml uv.lock | $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-gpu $(UV) sync --locked --quiet --no-default-groups --group gpu --group train --group dev
+	touch $@
+
+$(RAY): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-ray $(UV) sync --locked --quiet --group cpu --group ray --group dev
 	touch $@
 
 $(DEV): pyproject.toml uv.lock | $(UV)

@@ -107,11 +107,18 @@ def build(
     folder: Folder,
     *,
     mode: Annotated[Mode, typer.Option(help="Embed what is missing (new or changed), or everything.")] = Mode.MISSING,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Embed on this Ray cluster, of which this machine is a node."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Index a dictionary folder and publish it; clips that were embedded before are not embedded again."""
-    services = open_services(Settings(dictionary=folder))
-    _show_build(_rebuild(services, mode), as_json=as_json)
+    settings = Settings(dictionary=folder)
+    if ray is not None:
+        _show_build(_rebuild_on_cluster(ray, settings, mode), as_json=as_json)
+        return
+    _show_build(_rebuild(open_services(settings), mode), as_json=as_json)
 
 
 @index_commands.command("activate")
@@ -216,6 +223,20 @@ def _evaluate_running(folder: Path, url: str) -> Evaluation:
 def _rebuild(services: Services, mode: Mode = Mode.MISSING) -> Manifest:
     with bar() as progress:
         return services.rebuild(progress, mode)
+
+
+def _rebuild_on_cluster(address: str, settings: Settings, mode: Mode) -> Manifest:
+    from app.cluster.address import require_ray  # only here: no other command knows of clusters
+
+    require_ray()
+    from app.cluster.connection import open_cluster
+    from app.cluster.plan import head_settings
+
+    services = open_services(head_settings(settings))
+    with open_cluster(address, settings, services.embedder()) as embed_clips:
+        errors.print(f"embedding on {embed_clips}", markup=False)
+        with bar() as progress:
+            return services.rebuild(progress, mode, embed_clips)
 
 
 def _fill(services: Services) -> None:

@@ -2,6 +2,10 @@
 
     clips -> decoders -> windows, as filmed and mirrored -> batches across clips -> encoder -> clips again
 
+Every batch has the same number of windows, the last one filled up: ONNX Runtime computes other last digits for other
+batch sizes, but the same ones for a window wherever in the batch it lies and whatever lies beside it. So the embeddings
+of a clip do not depend on which clips it is embedded with: docs/decisions/bulk-over-ray.md.
+
 Decoders are processes like those of queries, each with a thread that waits for it: a video that takes FFmpeg down, or
 that would take all memory, costs itself and nothing else. What waits for the encoder is bounded, so memory does not
 grow with the number of clips: at worst every decoder holds the frames of one clip.
@@ -11,11 +15,12 @@ import math
 import os
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.decoder import CutClip, Decoder, DecoderLimits
 from app.decoding.pool import VIDEOS_PER_PROCESS
 from app.errors import ServiceError, VideoTooCostlyError, VideoUndecodableError
 from app.lookup import Stretch
@@ -41,6 +46,8 @@ class Clip:
     path: Path
     start_s: float
     end_s: float | None
+    sha256: str | None = None
+    """Of the file's bytes, in hex, where it is known: another machine must not embed another file under this name."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,14 @@ class EmbeddedClip:
     mirrored: EncodedWindows | None = None
     error: Exception | None = None
     """Why it can't be used; then there are no windows."""
+
+
+class EmbedClips(Protocol):
+    """Whoever embeds many clips: `embed_clips` on this machine, `app.cluster` on several."""
+
+    def __call__(self, clips: Sequence[Clip], embedder: Embedder, *, limits: DecoderLimits) -> Generator[EmbeddedClip]:
+        """Give every clip as soon as it is done, in no order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -108,8 +123,28 @@ def embed_clips(
         feed.stop()
 
 
-def _encode(feed: "_Feed", embedder: Embedder) -> Iterator[EmbeddedClip]:
-    """Take what decoders send, in full batches as long as there is more to come."""
+def encode_cuts(cuts: Iterable[tuple[int, CutClip | Exception]], embedder: Embedder) -> Iterator[EmbeddedClip]:
+    """Embed clips that were cut already, in full batches across clips.
+
+    Args:
+        cuts: the number of each clip, and its windows or why it can't be used.
+        embedder: how.
+    """
+    return _encode(_sent(cuts), embedder)
+
+
+def _sent(cuts: Iterable[tuple[int, CutClip | Exception]]) -> Iterator["_Window | _Ended"]:
+    """What a decoder would have sent of clips that were cut already."""
+    for number, cut in cuts:
+        if isinstance(cut, Exception):
+            yield _Ended(number, cut)
+        else:
+            yield from (_Window(number, window) for window in cut.moving_windows())
+            yield _Ended(number)
+
+
+def _encode(feed: Iterable[_Window | _Ended], embedder: Embedder) -> Iterator[EmbeddedClip]:
+    """Take what decoders send, in full batches; only the last is filled up."""
     under_way: dict[int, _Open] = {}
     batch: list[_Window] = []
     for message in feed:
@@ -132,11 +167,12 @@ def _encode(feed: "_Feed", embedder: Embedder) -> Iterator[EmbeddedClip]:
 
 def _encode_batch(batch: Sequence[_Window], embedder: Embedder, under_way: dict[int, _Open]) -> None:
     """Encode windows, each as filmed and mirrored, and hand every clip its own."""
-    filmed = [sent.window for sent in batch]
+    missing = embedder.encoder.info.num_at_once // 2 - len(batch)
+    filmed = [sent.window for sent in batch] + [batch[-1].window] * missing
     encoded = embedder.encode([*filmed, *(mirrored(window) for window in filmed)])
     for row, sent in enumerate(batch):
         under_way[sent.number].filmed.append(encoded.rows(row, row + 1))
-        under_way[sent.number].mirrored.append(encoded.rows(len(batch) + row, len(batch) + row + 1))
+        under_way[sent.number].mirrored.append(encoded.rows(len(filmed) + row, len(filmed) + row + 1))
 
 
 def _completed(under_way: dict[int, _Open]) -> Iterator[EmbeddedClip]:

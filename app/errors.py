@@ -16,6 +16,8 @@
     ├── VideoMissingError       the file of a dictionary video is not there
     ├── DictionaryEmptyError    a search while no dictionary is loaded, and why
     ├── NotReadyError           what is still missing before searches are answered
+    ├── ClusterError            the machines that should embed can't, and why
+    │   └── WorkLostError       a machine is gone, and what it had in hand; others do it again
     ├── SourceError             the folder of dictionary videos can't be read
     │   ├── SourceUnsetError    no folder was named
     │   └── NothingUsableError  no clip in it could be embedded
@@ -117,6 +119,14 @@ class NotReadyError(ServiceError):
     """Something is missing before searches are answered."""
 
 
+class ClusterError(ServiceError):
+    """The machines that should embed can't be reached, differ from this one, or are gone."""
+
+
+class WorkLostError(ClusterError):
+    """Whoever had a piece of work is gone; it can be done again."""
+
+
 class SourceError(ServiceError):
     """The folder of dictionary videos can't be used."""
 
@@ -180,6 +190,8 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     VideoMissingError: ProblemKind(HTTPStatus.NOT_FOUND, "video-missing", "The dictionary video is not there"),
     DictionaryEmptyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "dictionary-empty", NOT_SEARCHABLE),
     NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),
+    ClusterError: INTERNAL,
+    WorkLostError: INTERNAL,
     SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),
     SourceUnsetError: ProblemKind(HTTPStatus.CONFLICT, "source-unset", "No dictionary folder is set"),
     NothingUsableError: ProblemKind(HTTPStatus.CONFLICT, "nothing-usable", "No dictionary video could be used"),

@@ -9,17 +9,18 @@ import hashlib
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app import bulk
-from app.bulk import EmbeddedClip
+from app.bulk import EmbedClips, EmbeddedClip
 from app.decoding.decoder import DecoderLimits
 from app.errors import NothingUsableError
 from app.progress import Progress, Skipped
@@ -89,6 +90,7 @@ def rebuild(
     progress: Progress,
     mode: Mode = Mode.MISSING,
     decoding: DecoderLimits = bulk.DECODER_LIMITS,
+    embed_clips: EmbedClips = bulk.embed_clips,
 ) -> Manifest:
     """Publish the clips of a folder as the new snapshot, unless it would only repeat the current one.
 
@@ -102,6 +104,7 @@ def rebuild(
         progress: is told the phases `scan`, `hash`, `embed`, `check` and `publish`; may raise to stop the work.
         mode: embed what is new or changed, or everything.
         decoding: limits of decoding one clip.
+        embed_clips: who embeds: this machine, or several.
 
     Returns:
         The manifest of the snapshot that is current now. Where nothing has changed it is the one of before, with the
@@ -120,7 +123,7 @@ def rebuild(
     with gathered.timed("hash"):
         wanted = _recall(found.clips, embedder, cache if mode is Mode.MISSING else None, progress, gathered)
     with gathered.timed("embed"):
-        _embed_missing(wanted, embedder, cache, progress, gathered, decoding)
+        _embed_missing(wanted, embedder, cache, progress, gathered, partial(embed_clips, limits=decoding))
     entries, vectors = _rows(wanted, progress, gathered)
     skipped = [*found.skipped, *(gathered.skipped[c.entry.id] for c in found.clips if c.entry.id in gathered.skipped)]
     if not entries:
@@ -225,7 +228,7 @@ def _embed_missing(
     cache: EmbeddingCache,
     progress: Progress,
     gathered: Gathered,
-    decoding: DecoderLimits,
+    embed_clips: Callable[[Sequence[bulk.Clip], Embedder], Generator[EmbeddedClip]],
 ) -> None:
     """Embed what has no vectors yet, each clip once, however many entries show it."""
     missing: dict[ClipKey, list[SourceClip]] = defaultdict(list)
@@ -233,9 +236,9 @@ def _embed_missing(
         if each.key not in gathered.vectors:
             missing[each.key].append(each.clip)
     keys = list(missing)
-    clips = [bulk.Clip(missing[key][0].path, key.start_s, key.end_s) for key in keys]
+    clips = [bulk.Clip(missing[key][0].path, key.start_s, key.end_s, key.video_sha256) for key in keys]
     progress.phase("embed", len(keys))
-    with closing(bulk.embed_clips(clips, embedder, limits=decoding)) as embedded:
+    with closing(embed_clips(clips, embedder)) as embedded:
         for clip in embedded:
             key = keys[clip.number]
             try:

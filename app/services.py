@@ -3,10 +3,11 @@
 import gc
 import logging
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from app import bulk
+from app.bulk import EmbedClips
 from app.decoding.decoder import DecoderLimits
 from app.decoding.pool import DecoderPool
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
@@ -89,12 +90,15 @@ class Services:
             raise DictionaryEmptyError(self._why_none)
         return self._dictionary
 
-    def rebuild(self, progress: Progress, mode: Mode = Mode.MISSING) -> Manifest:
+    def rebuild(
+        self, progress: Progress, mode: Mode = Mode.MISSING, embed_clips: EmbedClips = bulk.embed_clips
+    ) -> Manifest:
         """Index the dictionary folder, publish what has changed, and take the new snapshot into use.
 
         Args:
             progress: is told how far it is; may raise to stop the work.
             mode: embed what is new or changed, or everything.
+            embed_clips: who embeds: this machine, or several.
 
         Raises:
             SourceUnsetError: no folder is set.
@@ -102,22 +106,26 @@ class Services:
             SnapshotError: it could not be written, or not be read back; what was in use stays.
         """
         folder = self._folder()
-        embedder = Embedder(self.encoder, limits=self.settings.video_limits)
         with EmbeddingCache(self.settings.cache) as cache:
             manifest = rebuild(
                 folder,
-                embedder,
+                self.embedder(),
                 snapshots=self.settings.snapshots,
                 cache=cache,
                 progress=progress,
                 mode=mode,
-                decoding=replace(self._decoding, seconds=PATIENCE * self._decoding.seconds),
+                decoding=bulk_decoding(self.settings),
+                embed_clips=embed_clips,
             )
             cache.prune(self.settings.max_cache_bytes)
         if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
             gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
             self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device))
         return manifest
+
+    def embedder(self) -> Embedder:
+        """What embeds the clips of the dictionary."""
+        return Embedder(self.encoder, limits=self.settings.video_limits)
 
     def activate(self, snapshot_id: str) -> Dictionary:
         """Go back, or forth, to another snapshot on disk; searches that run end with the one they started with.
@@ -221,6 +229,11 @@ class Services:
             self._encoder_state = f"failed at its first run: {error}"
         else:
             self._encoder_state = READY
+
+
+def bulk_decoding(settings: Settings) -> DecoderLimits:
+    """Limits of decoding one video of the dictionary."""
+    return DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=PATIENCE * settings.decode_s)
 
 
 def encoder_file(settings: Settings) -> Path:
