@@ -151,6 +151,11 @@ class Cutter:
         errors = [cut if isinstance(cut, Exception) else None for cut in cuts]
         return errors, [None if isinstance(cut, Exception) else cut for cut in cuts]
 
+    def close(self) -> None:
+        """End the decoding processes; they would end by themselves with this one."""
+        while not self._free.empty():
+            self._free.get_nowait().kill()
+
     def _cut(self, clip: Clip) -> CutClip | Exception:
         """The windows of a clip, or why it can't be used."""
         order = self._order

@@ -15,6 +15,7 @@ from app.errors import ServiceError, VideoTooCostlyError, VideoUndecodableError
 from model.embed import Embedder
 from model.errors import NotAVideoError
 from model.pooling import pool
+from model.runtime import DEFAULT_ENCODER, OnnxEncoder
 from tests.fakes import FakeEncoder
 from tests.tiny_videos import write_clip
 
@@ -50,11 +51,22 @@ def test_every_clip_gets_the_vectors_it_gets_alone(clips, num_decoders):
     assert seen == set(range(12))
 
 
-def test_the_encoder_works_on_full_batches_but_for_the_last(clips):
+def test_the_encoder_works_on_full_batches_and_the_last_is_filled_up(clips):
     encoder = Recorder()
-    list(embed_clips(clips, Embedder(encoder)))
-    assert set(encoder.sizes[:-1]) == {8}
-    assert encoder.sizes[-1] <= 8
+    windows = sum(len(clip.filmed.start_frames) for clip in embed_clips(clips, Embedder(encoder)))
+    assert windows % 4, "the last batch has to be one that is not full by itself"
+    assert encoder.sizes == [8] * -(-windows // 4)
+
+
+def test_the_digits_of_a_clip_do_not_depend_on_the_clips_beside_it(tmp_path):
+    embedder = Embedder(OnnxEncoder(DEFAULT_ENCODER, threads=1))
+    clips = [Clip(write_clip(tmp_path / f"{i}.mp4", i, seconds=0.3 + 0.04 * i), 0.0, None) for i in range(3)]
+    together = {clip.number: clip.filmed for clip in embed_clips(clips, embedder)}
+    assert any(len(together[number].start_frames) % 4 for number in together)
+    for number, clip in enumerate(clips):
+        [alone] = embed_clips([clip], embedder)
+        assert np.array_equal(alone.filmed.encoding.embedding, together[number].encoding.embedding)
+        assert np.array_equal(alone.filmed.encoding.activity, together[number].encoding.activity)
 
 
 def test_the_stretch_of_a_clip_is_kept_to(clips):

@@ -1,0 +1,145 @@
+"""A Ray cluster of several small nodes on this machine, for benchmarks and tests."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.decoding.decoder import CHECKOUT
+from app.errors import ClusterError
+
+OBJECT_STORE_BYTES = 150_000_000
+"""Of one node; by itself Ray takes a third of the memory."""
+START_S = 600.0
+STARTED = "Ray runtime started"
+POLL_S = 0.2
+PATIENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_agent_register_timeout_ms": "900000",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_gcs_rpc_server_connect_timeout_s": "120",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_raylet_start_wait_time_s": "600",
+    "RAY_worker_register_timeout_seconds": "900",
+}
+"""A machine that shares its cores with others is slow, not broken; and nothing is told to Ray's makers."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node: `ray start` and all that it has started, which are one group of processes."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class LocalCluster:
+    """Nodes of one processor each. Close it to end them all."""
+
+    def __init__(self, folder: Path) -> None:
+        """Begin without nodes.
+
+        Args:
+            folder: for Ray's files and logs, of a short name: sockets lie in it.
+        """
+        self._folder = folder
+        self._port = free_ports(1)[0]
+        self.nodes: list[Node] = []
+        """The first one is the head."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the head."""
+        return f"127.0.0.1:{self._port}"
+
+    def add(self) -> Node:
+        """Start one more node, and wait for it.
+
+        Raises:
+            ClusterError: it does not start; its last words.
+        """
+        log = self._folder / f"node-{len(self.nodes)}.log"
+        with log.open("wb") as words:
+            process = subprocess.Popen(
+                self._command(),
+                cwd=CHECKOUT,
+                env={**os.environ, **PATIENT},
+                stdout=words,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        node = Node(process, log)
+        self.nodes.append(node)
+        deadline = time.monotonic() + START_S
+        while STARTED not in log.read_text():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ClusterError(f"a Ray node does not start: {log.read_text()[-1000:]}")
+            time.sleep(POLL_S)
+        return node
+
+    def close(self) -> None:
+        """End all nodes, the head last."""
+        for node in reversed(self.nodes):
+            if node.process.poll() is None:
+                node.kill()
+
+    def _command(self) -> list[str]:
+        # Where these ports are left to chance, a node waits 15 s for its helpers to tell theirs, and then ends.
+        agent, grpc, metrics, environments = free_ports(4)
+        role = [f"--address={self.address}"]
+        if not self.nodes:
+            role = ["--head", f"--port={self._port}", "--include-dashboard=false", f"--temp-dir={self._folder}/ray"]
+        return [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
+            *("--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+            *(f"--dashboard-agent-listen-port={agent}", f"--dashboard-agent-grpc-port={grpc}"),
+            *(f"--metrics-export-port={metrics}", f"--runtime-env-agent-port={environments}"),
+            *role,
+        ]
+
+
+def free_ports(num: int) -> list[int]:
+    """Ports that nobody uses now, outside of the range that Ray gives to its workers, 10002 to 19999."""
+    sockets: list[socket.socket] = []
+    try:
+        for port in range(21000, 60000):
+            if len(sockets) == num:
+                break
+            free = socket.socket()
+            try:
+                free.bind(("", port))
+            except OSError:
+                free.close()
+            else:
+                sockets.append(free)
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextmanager
+def local_cluster(num_nodes: int) -> Iterator[LocalCluster]:
+    """A cluster as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        cluster = LocalCluster(Path(folder))
+        try:
+            for _ in range(num_nodes):
+                cluster.add()
+            yield cluster
+        finally:
+            cluster.close()
