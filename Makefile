@@ -86,7 +86,7 @@ bench-service: $(DEV) ## the benchmark of the service, on a machine that does no
 	SIGNDEX_THREADS=1 .venv/bin/python -m app.bench_http --write docs/benchmarks/service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
 bench-ray: $(RAY) ## bulk embedding over Ray beside the local path, on a machine that does nothing else
-	.venv-ray/bin/python -m app.bench ray --write docs/benchmarks/ray.md
+	.venv-ray/bin/python -m app.bench_ray --write docs/benchmarks/ray.md
 
 # On a GPU host, which needs torch beside the packages of the gpu group; writes docs/benchmarks/gpu-*.md.
 bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload to hits

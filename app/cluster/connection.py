@@ -32,7 +32,7 @@ CLIPS_PER_BLOCK = 4
 """What is lost with a worker; 30 MB of frames for clips of two seconds."""
 CLIPS_PER_GPU_BLOCK = 16
 """Batches of a GPU hold four times as many windows, and the last batch of a block is filled up."""
-START_S = 180.0
+START_S = 600.0
 """How long nodes may take to get ready."""
 POLL_S = 0.5
 

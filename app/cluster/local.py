@@ -1,5 +1,6 @@
 """A Ray cluster of several small nodes on this machine, for benchmarks and tests."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ from app.errors import ClusterError
 OBJECT_STORE_BYTES = 150_000_000
 """Of one node; by itself Ray takes a third of the memory."""
 START_S = 600.0
+MAX_PORTS = 41
+"""For ten nodes."""
 STARTED = "Ray runtime started"
 POLL_S = 0.2
 PATIENT = {
@@ -43,7 +46,8 @@ class Node:
 
     def kill(self) -> None:
         """End it as a power cut does."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
 
@@ -57,7 +61,8 @@ class LocalCluster:
             folder: for Ray's files and logs, of a short name: sockets lie in it.
         """
         self._folder = folder
-        self._port = free_ports(1)[0]
+        self._ports = iter(free_ports(MAX_PORTS))
+        self._port = next(self._ports)
         self.nodes: list[Node] = []
         """The first one is the head."""
 
@@ -94,12 +99,11 @@ class LocalCluster:
     def close(self) -> None:
         """End all nodes, the head last."""
         for node in reversed(self.nodes):
-            if node.process.poll() is None:
-                node.kill()
+            node.kill()
 
     def _command(self) -> list[str]:
         # Where these ports are left to chance, a node waits 15 s for its helpers to tell theirs, and then ends.
-        agent, grpc, metrics, environments = free_ports(4)
+        agent, grpc, metrics, environments = (next(self._ports) for _ in range(4))
         role = [f"--address={self.address}"]
         if not self.nodes:
             role = ["--head", f"--port={self._port}", "--include-dashboard=false", f"--temp-dir={self._folder}/ray"]

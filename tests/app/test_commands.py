@@ -84,6 +84,13 @@ def test_unusable_clips_are_listed_with_reasons_at_the_end(run, dictionary_folde
     assert [skipped["video"] for skipped in json.loads(out)["report"]["skipped"]] == ["BROKEN.mp4"]
 
 
+def test_a_cluster_without_ray_installed_is_refused_before_anything_is_done(run, dictionary_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run("index", "build", dictionary_folder, "--ray", "127.0.0.1:6379")
+    assert code == 1
+    assert "--ray needs Ray, which is not installed here: `uv sync --locked --group ray`" in err
+
+
 def test_a_folder_with_nothing_usable_ends_with_status_one_and_keeps_the_old_snapshot(run, dictionary_folder, tmp_path):
     run("index", "build", dictionary_folder)
     before = snapshot.current_id(tmp_path / "data/snapshots")
