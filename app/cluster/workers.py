@@ -19,6 +19,7 @@ from app.decoding.decoder import CHECKOUT, CutClip, Decoder, DecoderLimits
 from app.decoding.pool import VIDEOS_PER_PROCESS
 from app.errors import ClusterError, ServiceError, VideoTooCostlyError, VideoUndecodableError
 from app.lookup import Stretch
+from model import devices
 from model.cut import Cutting
 from model.embed import Embedder
 from model.errors import VideoError
@@ -27,7 +28,7 @@ from model.video import VideoLimits
 
 CODE = ("app/bulk.py", "app/cluster/*.py", "app/decoding/*.py", "model/**/*.py")
 """Files of the checkout that decide what is embedded, and how work is handed out."""
-LIBRARIES = ("av", "numpy", "onnxruntime", "onnxruntime-gpu", "ray")
+LIBRARIES = ("av", "numpy", "ray")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Order:
 def software() -> dict[str, str]:
     """What decides the digits of an embedding besides the video and the encoder, by name."""
     installed = {name: metadata.version(name) for name in LIBRARIES if any(metadata.distributions(name=name))}
+    # ONNX Runtime has two wheels, and a node that only decodes may have the one without CUDA.
+    installed["onnxruntime"] = devices.wheel().version
     return {"python": platform.python_version(), **installed, "code": fingerprint(CHECKOUT)}
 
 

@@ -53,7 +53,7 @@ def test_every_clip_gets_the_vectors_it_gets_alone(clips, num_decoders):
 
 def test_the_encoder_works_on_full_batches_and_the_last_is_filled_up(clips):
     encoder = Recorder()
-    windows = sum(len(clip.filmed.start_frames) for clip in embed_clips(clips, Embedder(encoder)))
+    windows = sum(len(clip.filmed.start_frames) for clip in embed_clips(clips[1:], Embedder(encoder)))
     assert windows % 4, "the last batch has to be one that is not full by itself"
     assert encoder.sizes == [8] * -(-windows // 4)
 
