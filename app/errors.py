@@ -16,6 +16,7 @@
     ├── VideoMissingError       the file of a dictionary video is not there
     ├── DictionaryEmptyError    a search while no dictionary is loaded, and why
     ├── NotReadyError           what is still missing before searches are answered
+    ├── BoardError              what replicas tell each other can't be written or read
     ├── SourceError             the folder of dictionary videos can't be read
     │   ├── SourceUnsetError    no folder was named
     │   └── NothingUsableError  no clip in it could be embedded
@@ -117,6 +118,10 @@ class NotReadyError(ServiceError):
     """Something is missing before searches are answered."""
 
 
+class BoardError(ServiceError):
+    """What replicas tell each other can't be written or read."""
+
+
 class SourceError(ServiceError):
     """The folder of dictionary videos can't be used."""
 
@@ -180,6 +185,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     VideoMissingError: ProblemKind(HTTPStatus.NOT_FOUND, "video-missing", "The dictionary video is not there"),
     DictionaryEmptyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "dictionary-empty", NOT_SEARCHABLE),
     NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),
+    BoardError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "board-unusable", "Jobs can't be written down"),
     SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),
     SourceUnsetError: ProblemKind(HTTPStatus.CONFLICT, "source-unset", "No dictionary folder is set"),
     NothingUsableError: ProblemKind(HTTPStatus.CONFLICT, "nothing-usable", "No dictionary video could be used"),
