@@ -263,8 +263,9 @@ class Services:
             return str(error)
 
     def _load(self) -> None:
+        if self._dictionary is not None:
+            gc.collect()  # as in `rebuild`
         try:
-            gc.collect()
             loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
             loaded.require_encoder(self.encoder.info.encoder_id)
             self._use(loaded)
