@@ -27,7 +27,7 @@ GPU := .venv-gpu/.ready
 RAY := .venv-ray/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak hostile contract fire-test load audit check format bench bench-service bench-gpu bench-ray test-gpu test-ray openapi serve-test docker-test lock clean
+.PHONY: help run test soak hostile contract fire-test load capacity audit check format bench bench-service bench-scale bench-gpu bench-ray test-gpu test-ray openapi serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ fire-test: $(DEV) ## hostile uploads, faults and load on a running service, in f
 
 load: $(DEV) ## load at 0.5, 1 and 2 times capacity for ten minutes each, then an hour at 0.8; writes docs/benchmarks
 	.venv/bin/python -m tests.fire.load --seconds 600 --soak-s 3600 --write docs/benchmarks/load.md
+
+capacity: $(DEV) ## the simulation of the service beside one replica and two, on a machine that does nothing else
+	.venv/bin/python -m tests.fire.capacity --write docs/benchmarks/capacity.md
 
 # --strict: where the index does not know a package, as mirrors often do not, the audit fails instead of passing it over.
 AUDIT = $(UV) export --locked --quiet --no-default-groups $(1) | \
@@ -87,6 +90,9 @@ bench-service: $(DEV) ## the benchmark of the service, on a machine that does no
 
 bench-ray: $(RAY) ## bulk embedding over Ray beside the local path, on a machine that does nothing else
 	.venv-ray/bin/python -m app.bench_ray --write docs/benchmarks/ray.md
+
+bench-scale: $(DEV) ## flat, IVF-PQ and HNSW on a million vectors; goes on where it was cut off, needs 4 GB and 6 GB of disk
+	.venv/bin/python -m index.scale_bench --write docs/benchmarks/scale.md
 
 # On a GPU host, which needs torch beside the packages of the gpu group; writes docs/benchmarks/gpu-*.md.
 bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload to hits

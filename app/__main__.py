@@ -15,7 +15,7 @@ from rich.table import Table
 
 from app.console import bar, errors
 from app.demo import with_demo
-from app.errors import EXPECTED_ERRORS, DictionaryEmptyError, SourceError
+from app.errors import EXPECTED_ERRORS, BoardError, DictionaryEmptyError, JobRunningError, SourceError
 from app.evaluate import Evaluation, ask_offline, ask_over_http, evaluate, write_csv
 from app.imports import READERS, Layout, write_entries
 from app.logs import log_json
@@ -62,6 +62,7 @@ def serve(
         settings = settings.model_copy(update={"admin_key": SecretStr(key)})
         errors.print(f"admin key of this run: {key}", markup=False, soft_wrap=True)
     services = open_services(settings, warm=True)
+    services.start_following()
     _fill(services)
     _say_what_to_try(services)
     uvicorn.run(
@@ -123,7 +124,7 @@ def build(
 
 @index_commands.command("activate")
 def activate(snapshot_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: AsJson = False) -> None:
-    """Go back, or forth, to another snapshot on disk. A running service takes it into use at its next start."""
+    """Go back, or forth, to another snapshot on disk. A running service takes it into use within two seconds."""
     used = open_services(Settings()).activate(snapshot_id)
     if as_json:
         counts = {"entries": used.num_entries, "signs": used.num_signs}
@@ -236,7 +237,7 @@ def _rebuild_on_cluster(address: str, settings: Settings, mode: Mode) -> Manifes
     with open_cluster(address, settings, services.embedder()) as embed_clips:
         errors.print(f"embedding on {embed_clips}", markup=False)
         with bar() as progress:
-            return services.rebuild(progress, mode, embed_clips)
+            return services.rebuild(progress, mode, embed_clips=embed_clips)
 
 
 def _fill(services: Services) -> None:
@@ -249,7 +250,11 @@ def _fill(services: Services) -> None:
             return
         errors.print(f"indexing {services.settings.dictionary} (SIGNDEX_DICTIONARY)", markup=False)
         try:
-            _show_build(_rebuild(services), as_json=False, console=errors)
+            with bar() as progress:
+                manifest = services.fill(progress)
+            _show_build(manifest, as_json=False, console=errors)
+        except (JobRunningError, BoardError) as error:
+            errors.print(f"not indexed here: {error}", style="yellow", markup=False)
         except SourceError as error:
             errors.print(f"nothing indexed: {error}", style="red", markup=False)
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Literal, Self
 
 import httpx
 
-from app.jobs import JobState
+from app.board import JobState
 from app.schemas import (
     FacetsAnswer,
     InfoAnswer,

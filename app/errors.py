@@ -18,6 +18,7 @@
     ├── NotReadyError           what is still missing before searches are answered
     ├── ClusterError            the machines that should embed can't, and why
     │   └── WorkLostError       a machine is gone, and what it had in hand; others do it again
+    ├── BoardError              what replicas tell each other can't be written or read
     ├── SourceError             the folder of dictionary videos can't be read
     │   ├── SourceUnsetError    no folder was named
     │   └── NothingUsableError  no clip in it could be embedded
@@ -127,6 +128,10 @@ class WorkLostError(ClusterError):
     """Whoever had a piece of work is gone; it can be done again."""
 
 
+class BoardError(ServiceError):
+    """What replicas tell each other can't be written or read."""
+
+
 class SourceError(ServiceError):
     """The folder of dictionary videos can't be used."""
 
@@ -192,6 +197,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),
     ClusterError: INTERNAL,
     WorkLostError: INTERNAL,
+    BoardError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "board-unusable", "Jobs can't be written down"),
     SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),
     SourceUnsetError: ProblemKind(HTTPStatus.CONFLICT, "source-unset", "No dictionary folder is set"),
     NothingUsableError: ProblemKind(HTTPStatus.CONFLICT, "nothing-usable", "No dictionary video could be used"),

@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.board import JobState
 from app.errors import DictionaryEmptyError, NotReadyError
-from app.jobs import JobState
 
 if TYPE_CHECKING:
     from app.searches import Searches

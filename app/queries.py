@@ -57,8 +57,8 @@ class KeptQueries:
         kept = self._kept.get(query_id)
         if kept is None or kept.until_s <= self._clock():
             raise QueryUnknownError(
-                f"no query {query_id[:40]!r} is kept; queries are forgotten after {KEPT_S / 60:g} minutes, or earlier"
-                " when there are many: post the video again"
+                f"no query {query_id[:40]!r} is kept here; queries are forgotten after {KEPT_S / 60:g} minutes, or"
+                " earlier when there are many, and other replicas do not know them: post the video again"
             )
         return kept.clip
 

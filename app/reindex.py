@@ -100,7 +100,7 @@ def rebuild(
         folder: see `sources`.
         embedder: turns clips into vectors.
         snapshots: where snapshots lie.
-        cache: what was embedded before; what is embedded now is added.
+        cache: what was embedded before; what is embedded now is added, and under the cache's own run nothing twice.
         progress: is told the phases `scan`, `hash`, `embed`, `check` and `publish`; may raise to stop the work.
         mode: embed what is new or changed, or everything.
         decoding: limits of decoding one clip.
@@ -121,7 +121,7 @@ def rebuild(
     with gathered.timed("scan"):
         found = _scan(folder, progress)
     with gathered.timed("hash"):
-        wanted = _recall(found.clips, embedder, cache if mode is Mode.MISSING else None, progress, gathered)
+        wanted = _recall(found.clips, embedder, cache, mode, progress, gathered)
     with gathered.timed("embed"):
         _embed_missing(wanted, embedder, cache, progress, gathered, partial(embed_clips, limits=decoding))
     entries, vectors = _rows(wanted, progress, gathered)
@@ -166,11 +166,12 @@ def _scan(folder: Path, progress: Progress) -> Scan:
 def _recall(
     clips: Sequence[SourceClip],
     embedder: Embedder,
-    cache: EmbeddingCache | None,
+    cache: EmbeddingCache,
+    mode: Mode,
     progress: Progress,
     gathered: Gathered,
 ) -> list[Wanted]:
-    """Hash every video, and take from the cache what it has of them."""
+    """Hash every video, and take from the cache what it has of them; of this very run where all is to be done anew."""
     progress.phase("hash", len(clips))
     sha256_of = _Hashes()
     wanted = []
@@ -181,8 +182,9 @@ def _recall(
             _skip(clip, f"it can't be read: {error}", progress, gathered)
         else:
             wanted.append(Wanted(clip, key))
-            if cache is not None and key not in gathered.vectors and (vectors := _cached(key, cache)) is not None:
-                gathered.vectors[key] = vectors
+            known = _cached(key, cache, mode) if key not in gathered.vectors else None
+            if known is not None:
+                gathered.vectors[key] = known
                 gathered.num_cached += 1
         progress.advance()
     return wanted
@@ -212,9 +214,9 @@ def _both(key: ClipKey) -> tuple[ClipKey, ClipKey]:
     return key, replace(key, mirrored=True)
 
 
-def _cached(key: ClipKey, cache: EmbeddingCache) -> Floats | None:
+def _cached(key: ClipKey, cache: EmbeddingCache, mode: Mode) -> Floats | None:
     """[2, D] the vectors of a clip as filmed and mirrored, where the cache has both and they can be used."""
-    found = [cache.get(each) for each in _both(key)]
+    found = [cache.get(each, of_this_run=mode is Mode.FULL) for each in _both(key)]
     kept = [windows for windows in found if windows is not None]
     try:
         return _pooled(kept) if len(kept) == 2 else None

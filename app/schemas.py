@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.jobs import Job, JobState
+from app.board import Job, JobState
 from app.lookup import Lookup
 from app.settings import MAX_K
 from index.catalogue import Facets, SignPage, SignRecord
@@ -277,7 +277,9 @@ class JobAnswer(Schema):
 
     id: str
     kind: str
+    mode: str
     state: JobState
+    replica: str = Field(description="Which process of the service has it; empty while it waits for another one.")
     created_at: str
     finished_at: str | None
     phase: str

@@ -2,24 +2,28 @@
 
 import gc
 import logging
+import secrets
+import socket
 import threading
 from pathlib import Path
 from typing import Protocol
 
 from app import bulk
+from app.board import Board, Job
 from app.bulk import EmbedClips
 from app.decoding.decoder import DecoderLimits
 from app.decoding.pool import DecoderPool
-from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
+from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError, VideoMissingError
 from app.failures import FailureLimit
-from app.jobs import Job, Jobs
+from app.jobs import Jobs
 from app.progress import Progress
 from app.reindex import Mode, rebuild
+from app.repeated import Repeated
 from app.settings import Settings
 from index import snapshot
 from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
-from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
+from index.errors import EncoderMismatchError, SnapshotDamagedError, SnapshotError, SnapshotMissingError
 from index.gpu_index import require_gpu
 from index.snapshot import Manifest
 from model.embed import Embedder
@@ -32,6 +36,10 @@ WRONG_KEYS, WRONG_KEY_EVERY_S = 10, 6.0
 COSTLY_VIDEOS = 5
 """Videos of one client that may take a decoder down at once; then it is one per SIGNDEX_DECODE_S."""
 READY = "ready"
+FOLLOW_EVERY_S = 0.5
+"""How often it is looked whether another snapshot was published."""
+BEAT_EVERY_S = 1.0
+"""How often other replicas are told that this one lives, and how far its job is."""
 PATIENCE = 10
 """How many times as long as a query's video one of the dictionary may take to decode: nobody waits for it."""
 
@@ -52,7 +60,8 @@ class Services:
     def __init__(self, settings: Settings, encoder: WarmableEncoder) -> None:
         self.settings = settings
         self.encoder = encoder
-        self.jobs = Jobs()
+        self.board = Board(settings.board, f"{socket.gethostname()}:{settings.port}-{secrets.token_hex(3)}")
+        self.jobs = Jobs(self.board, lambda job, progress: self.rebuild(progress, Mode(job.mode), run=job.id))
         self.wrong_keys = FailureLimit("wrong admin keys", at_once=WRONG_KEYS, every_s=WRONG_KEY_EVERY_S)
         # One client alone can so keep one decoder busy, and no more, once it has been noticed.
         self.costly_videos = FailureLimit(
@@ -60,25 +69,35 @@ class Services:
         )
         self._decoding = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
         self._dictionary: Dictionary | None = None
+        self._source: str | None = None
+        """The folder that the dictionary in use was made of."""
+        self._swapping = threading.Lock()
+        self._refused: str | None = None
+        """What was published last and can't be used."""
+        self._repeated: list[Repeated] = []
         self._why_none = "nothing was loaded yet"
         self._encoder_state = "warming up"
         self._warming: threading.Thread | None = None
         self._decoders: DecoderPool | None = None
 
-    def load(self) -> None:
-        """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
-        try:
-            loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
-            loaded.require_encoder(self.encoder.info.encoder_id)
-        except SnapshotMissingError as error:
-            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
-        except (SnapshotError, EncoderMismatchError) as error:
-            self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
-            log.warning("%s", self._why_none)
-        else:
-            for note in loaded.notes:
-                log.warning("%s", note)
-            self._use(loaded)
+    def follow(self) -> None:
+        """Take the published snapshot into use where it is not in use yet, whichever process has published it.
+
+        Where that can't be done, what is in use stays, and the reason is kept for whoever asks.
+
+        Raises:
+            IndexDeviceError: the device of the index can't take it.
+        """
+        with self._swapping:
+            published = self._published()
+            if published not in (self.snapshot_id, self._refused):
+                self._refused = published  # until it turns out to be usable
+                self._load()
+
+    @property
+    def snapshot_id(self) -> str | None:
+        """Of the dictionary in use."""
+        return self._dictionary.snapshot_id if self._dictionary is not None else None
 
     def dictionary(self) -> Dictionary:
         """The dictionary in use.
@@ -91,13 +110,19 @@ class Services:
         return self._dictionary
 
     def rebuild(
-        self, progress: Progress, mode: Mode = Mode.MISSING, embed_clips: EmbedClips = bulk.embed_clips
+        self,
+        progress: Progress,
+        mode: Mode = Mode.MISSING,
+        *,
+        run: str | None = None,
+        embed_clips: EmbedClips = bulk.embed_clips,
     ) -> Manifest:
         """Index the dictionary folder, publish what has changed, and take the new snapshot into use.
 
         Args:
             progress: is told how far it is; may raise to stop the work.
             mode: embed what is new or changed, or everything.
+            run: what this work is called; where it was begun under the same name, it goes on from there.
             embed_clips: who embeds: this machine, or several.
 
         Raises:
@@ -106,7 +131,7 @@ class Services:
             SnapshotError: it could not be written, or not be read back; what was in use stays.
         """
         folder = self._folder()
-        with EmbeddingCache(self.settings.cache) as cache:
+        with EmbeddingCache(self.settings.cache, run) as cache:
             manifest = rebuild(
                 folder,
                 self.embedder(),
@@ -118,14 +143,30 @@ class Services:
                 embed_clips=embed_clips,
             )
             cache.prune(self.settings.max_cache_bytes)
-        if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
-            gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
-            self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device))
+        with self._swapping:
+            if self.snapshot_id != manifest.snapshot_id:
+                gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
+                device = self.settings.index_device
+                self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=device))
         return manifest
 
     def embedder(self) -> Embedder:
         """What embeds the clips of the dictionary."""
         return Embedder(self.encoder, limits=self.settings.video_limits)
+
+    def fill(self, shown: Progress) -> Manifest:
+        """Index the dictionary folder as a job that other replicas see, in this thread.
+
+        Args:
+            shown: is told how far it is.
+
+        Raises:
+            JobRunningError: another replica is at it.
+            BoardError: the job can't be written down.
+            Exception: as `rebuild`.
+        """
+        self._folder()
+        return self.jobs.do("reindex", Mode.MISSING, shown)
 
     def activate(self, snapshot_id: str) -> Dictionary:
         """Go back, or forth, to another snapshot on disk; searches that run end with the one they started with.
@@ -136,14 +177,15 @@ class Services:
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
         """
-        gc.collect()
-        activated = snapshot.activate(
-            self.settings.snapshots,
-            snapshot_id,
-            encoder_id=self.encoder.info.encoder_id,
-            device=self.settings.index_device,
-        )
-        self._use(activated)
+        with self._swapping:
+            gc.collect()
+            activated = snapshot.activate(
+                self.settings.snapshots,
+                snapshot_id,
+                encoder_id=self.encoder.info.encoder_id,
+                device=self.settings.index_device,
+            )
+            self._use(activated)
         return activated
 
     def video_folder(self) -> Path:
@@ -151,21 +193,34 @@ class Services:
 
         Raises:
             DictionaryEmptyError: there is no dictionary.
+            VideoMissingError: the snapshot does not say it.
         """
         if self.settings.dictionary is not None:
             return self.settings.dictionary.resolve()
         used = self.dictionary()
-        return Path(snapshot.read_manifest(self.settings.snapshots / used.snapshot_id).report["source"]).resolve()
+        if self._source is None:
+            raise VideoMissingError(
+                f"snapshot {used.snapshot_id} does not say where its videos lie; set SIGNDEX_DICTIONARY"
+            )
+        return Path(self._source).resolve()
 
     def start_reindex(self, mode: Mode = Mode.MISSING) -> Job:
         """Rebuild in the background.
 
         Raises:
             SourceUnsetError: no folder is set.
-            JobRunningError: a job is running already.
+            JobRunningError: a job is running already, here or on another replica.
+            BoardError: the job can't be written down.
         """
         self._folder()
-        return self.jobs.start("reindex", lambda progress: self.rebuild(progress, mode).snapshot_id)
+        return self.jobs.start("reindex", mode)
+
+    def start_following(self) -> None:
+        """From now on use what any process publishes, and take part in the jobs of all replicas."""
+        if not self._repeated:
+            self._repeated = [
+                Repeated("follow", self.follow, FOLLOW_EVERY_S), Repeated("beat", self._beat, BEAT_EVERY_S)
+            ]  # fmt: skip
 
     def start_warming(self) -> None:
         """Warm the encoder in the background, if that has not begun yet."""
@@ -201,15 +256,52 @@ class Services:
 
     def close(self) -> None:
         """Stop the background work and wait for it."""
-        self.jobs.close()
+        self.jobs.close()  # the last steps of a job may take long: until then this replica lives
+        for repeated in self._repeated:
+            repeated.close()
+        self.board.leave()
         if self._decoders is not None:
             self._decoders.close()
         if self._warming is not None:
             self._warming.join()
 
+    def _published(self) -> str | None:
+        """What CURRENT names, or what is wrong with it; None where nothing was published."""
+        try:
+            return snapshot.current_id(self.settings.snapshots)
+        except SnapshotMissingError as error:
+            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
+            return None
+        except SnapshotDamagedError as error:
+            return str(error)
+
+    def _load(self) -> None:
+        if self._dictionary is not None:
+            gc.collect()  # as in `rebuild`
+        try:
+            loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
+            loaded.require_encoder(self.encoder.info.encoder_id)
+            self._use(loaded)
+        except SnapshotMissingError as error:
+            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
+        except (SnapshotError, EncoderMismatchError) as error:
+            self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
+            log.warning("%s", self._why_none)
+        else:
+            for note in loaded.notes:
+                log.warning("%s", note)
+
+    def _beat(self) -> None:
+        """Tell the other replicas of this one, and hear from them."""
+        self.board.beat(self.snapshot_id)
+        self.jobs.beat()
+
     def _use(self, loaded: Dictionary) -> None:
         """Take a dictionary into use."""
+        manifest = snapshot.read_manifest(self.settings.snapshots / loaded.snapshot_id)
+        self._source = manifest.report.get("source")
         self._dictionary = loaded
+        self._refused = None
         # It holds no cycles and stays for long: no search should wait until it was looked through for garbage.
         gc.freeze()
 
@@ -279,5 +371,5 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
         services.start_warming()
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
-    services.load()
+    services.follow()
     return services

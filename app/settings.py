@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         return self.data / "cache.sqlite"
 
     @property
+    def board(self) -> Path:
+        """The file where replicas meet."""
+        return self.data / "replicas.sqlite"
+
+    @property
     def engines(self) -> Path:
         """The folder where TensorRT keeps what it builds."""
         return self.data / "engines"

@@ -8,6 +8,7 @@ pooled when the clip was embedded, and a snapshot does not depend on what happen
 save half of a file that is bounded anyway.
 """
 
+import secrets
 import sqlite3
 import time
 import zlib
@@ -20,7 +21,7 @@ import numpy as np
 
 from index.protocol import Floats, Ints
 
-SCHEMA = 1
+SCHEMA = 2
 WHOLE = -1.0
 """Stands for the end of the video: NULL would make every row another one."""
 WAIT_S = 30
@@ -29,9 +30,11 @@ TABLE = """
 CREATE TABLE IF NOT EXISTS windows (
     video_sha256 TEXT, encoder_id TEXT, settings TEXT, start_s REAL, end_s REAL, mirrored INTEGER,
     num INTEGER NOT NULL, dim INTEGER NOT NULL, data BLOB NOT NULL, crc32 INTEGER NOT NULL, used_at REAL NOT NULL,
+    run TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (video_sha256, encoder_id, settings, start_s, end_s, mirrored)
 )
 """
+FROM_SCHEMA_1 = "ALTER TABLE windows ADD COLUMN run TEXT NOT NULL DEFAULT ''"
 KEY = "video_sha256 = ? AND encoder_id = ? AND settings = ? AND start_s = ? AND end_s = ? AND mirrored = ?"
 
 
@@ -64,8 +67,15 @@ class WindowEmbeddings:
 class EmbeddingCache:
     """An open cache file. Not to be shared between threads; processes may share the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, run: str | None = None) -> None:
+        """Open the file.
+
+        Args:
+            path: made when it does not exist.
+            run: what the work that embeds now is called; by default no other one is called so.
+        """
         self._path = path
+        self._run = run or secrets.token_hex(6)
         self.notes: list[str] = []
         """What went wrong with it so far."""
         self._database: sqlite3.Connection | None = None
@@ -74,18 +84,26 @@ class EmbeddingCache:
         except (sqlite3.DatabaseError, OSError) as error:
             self._mend(error)
 
-    def get(self, key: ClipKey) -> WindowEmbeddings | None:
-        """What is kept for a clip; None where nothing is, or what is was damaged."""
+    def get(self, key: ClipKey, *, of_this_run: bool = False) -> WindowEmbeddings | None:
+        """What is kept for a clip; None where nothing is, or what is was damaged.
+
+        Args:
+            key: the clip.
+            of_this_run: only what was put under the run of this cache.
+        """
+        run = self._run if of_this_run else None
         with self._tolerantly() as database:
-            found = database.execute(f"SELECT num, dim, data, crc32 FROM windows WHERE {KEY}", _columns(key)).fetchone()
+            found = database.execute(
+                f"SELECT num, dim, data, crc32 FROM windows WHERE {KEY} AND coalesce(run = ?, 1)", (*_columns(key), run)
+            ).fetchone()
             return _unpack(*found) if found else None
         return None
 
     def put(self, rows: Iterable[tuple[ClipKey, WindowEmbeddings]]) -> None:
         """Keep clips, all of them or none."""
-        packed = [(*_columns(key), *_pack(windows), time.time()) for key, windows in rows]
+        packed = [(*_columns(key), *_pack(windows), time.time(), self._run) for key, windows in rows]
         with self._tolerantly() as database, database:
-            database.executemany(f"INSERT OR REPLACE INTO windows VALUES ({', '.join('?' * 11)})", packed)
+            database.executemany(f"INSERT OR REPLACE INTO windows VALUES ({', '.join('?' * 12)})", packed)
 
     def touch(self, keys: Iterable[ClipKey]) -> None:
         """Note that clips were used, so that pruning takes others first."""
@@ -157,7 +175,9 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         with closing(database.execute("PRAGMA user_version")) as row:
             [version] = row.fetchone()
-        if version not in (0, SCHEMA):
+        if version == 1:
+            database.execute(FROM_SCHEMA_1)
+        elif version not in (0, SCHEMA):
             database.execute("DROP TABLE IF EXISTS windows")
         database.execute("PRAGMA journal_mode = WAL")
         # In WAL mode a crash never damages the file; at worst the last clips are embedded again.

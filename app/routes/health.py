@@ -1,5 +1,6 @@
 """Alive, ready, and what runs here."""
 
+from anyio import to_thread
 from fastapi import APIRouter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
@@ -40,7 +41,7 @@ async def readyz(services: ServicesOfApp, searches: SearchesOfApp) -> HealthAnsw
 )
 async def prometheus(metrics: MetricsOfApp) -> Response:
     """What Prometheus scrapes."""
-    return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await to_thread.run_sync(metrics.text), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/v1/info")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.auth import require_admin
-from app.jobs import Job
+from app.board import Job
 from app.reindex import Mode
 from app.routes.dependencies import ServicesOfApp
 from app.schemas import PROBLEM_ANSWERS, JobAnswer, JobsAnswer, SnapshotAnswer, SnapshotsAnswer, link
@@ -45,32 +45,32 @@ EVENT_EVERY_S = 0.25
 @router.post("/v1/reindex", status_code=status.HTTP_202_ACCEPTED, responses=JOB_LINKS)
 async def reindex(services: ServicesOfApp, response: Response, mode: AskedMode = Mode.MISSING) -> JobAnswer:
     """Index the dictionary folder again and swap. Searches go on with the dictionary they started with."""
-    job = services.start_reindex(mode)
+    job = await to_thread.run_sync(services.start_reindex, mode)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return JobAnswer.of(job)
 
 
 @router.get("/v1/jobs")
 async def list_jobs(services: ServicesOfApp) -> JobsAnswer:
-    """The jobs since the service started, the latest first."""
-    return JobsAnswer(jobs=[JobAnswer.of(job) for job in services.jobs.all()])
+    """The latest jobs of all replicas, the latest first."""
+    return JobsAnswer(jobs=[JobAnswer.of(job) for job in await to_thread.run_sync(services.jobs.all)])
 
 
 @router.get("/v1/jobs/{job_id}")
 async def get_job(services: ServicesOfApp, job_id: str) -> JobAnswer:
     """A job as it is now."""
-    return JobAnswer.of(services.jobs.get(job_id))
+    return JobAnswer.of(await to_thread.run_sync(services.jobs.get, job_id))
 
 
 @router.delete("/v1/jobs/{job_id}", status_code=status.HTTP_202_ACCEPTED)
 async def cancel_job(services: ServicesOfApp, job_id: str) -> JobAnswer:
     """Ask a job to stop after the video it is at; what is published stays."""
-    return JobAnswer.of(services.jobs.cancel(job_id))
+    return JobAnswer.of(await to_thread.run_sync(services.jobs.cancel, job_id))
 
 
 async def known_job(services: ServicesOfApp, job_id: str) -> Job:
     """The job of a path; looked up before an answer begins, so that an unknown one is a problem like any other."""
-    return services.jobs.get(job_id)
+    return await to_thread.run_sync(services.jobs.get, job_id)
 
 
 @router.get("/v1/jobs/{job_id}/events", response_class=EventSourceResponse)
@@ -80,7 +80,7 @@ async def job_events(
     """The job as server-sent events: once now, then whenever it changes, until it is over."""
     told = None
     while True:
-        now = services.jobs.get(job.id)
+        now = await to_thread.run_sync(services.jobs.get, job.id)
         if now != told:
             yield ServerSentEvent(data=JobAnswer.of(now), event="job")
             told = now

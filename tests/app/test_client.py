@@ -5,8 +5,8 @@ import io
 import httpx
 import pytest
 
+from app.board import JobState
 from app.client import Client, JobNotDone, ProblemReceived
-from app.jobs import JobState
 from tests.app.conftest import GLOSSES, KEY
 from tests.tiny_videos import write_clip
 

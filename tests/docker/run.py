@@ -20,8 +20,8 @@ import av
 import numpy as np
 import typer
 
+from app.board import JobState
 from app.client import Client, ProblemReceived
-from app.jobs import JobState
 from app.schemas import SearchAnswer
 from tests.docker.stack import ROOT, CommandError, Stack, run, why_no_engine
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +122,32 @@ def test_embeddings_that_rotted_on_the_disk_count_as_missing(tmp_path):
     database.close()
     with EmbeddingCache(path) as cache:
         assert cache.get(KEY) is None
+
+
+def test_a_cache_from_before_runs_were_noted_keeps_what_it_has(tmp_path):
+    path = tmp_path / "cache.sqlite"
+    with EmbeddingCache(path, "the run") as cache:
+        cache.put([(KEY, windows())])
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("ALTER TABLE windows DROP COLUMN run")
+        database.execute("PRAGMA user_version = 1")
+    with EmbeddingCache(path, "the run") as cache:
+        assert_same(cache.get(KEY), windows())
+        assert cache.get(KEY, of_this_run=True) is None
+        assert cache.notes == []
+
+
+def test_what_a_run_has_put_is_told_apart_from_what_others_have(tmp_path):
+    path, other = tmp_path / "cache.sqlite", replace(KEY, mirrored=True)
+    with EmbeddingCache(path, "one") as cache:
+        cache.put([(KEY, windows()), (other, windows())])
+    with EmbeddingCache(path, "another") as cache:
+        assert cache.get(KEY, of_this_run=True) is None
+        cache.put([(KEY, windows(seed=1))])
+        assert_same(cache.get(KEY, of_this_run=True), windows(seed=1))
+    with EmbeddingCache(path, "one") as cache:
+        assert cache.get(KEY, of_this_run=True) is None
+        assert_same(cache.get(other, of_this_run=True), windows())
 
 
 def test_a_cache_of_another_schema_is_emptied(tmp_path):
