@@ -39,7 +39,7 @@ def test_where_hands_are_is_not_learned_anew_and_everything_else_is() -> None:
     network(torch.zeros(2, 4, 2, 32, 32, 3, dtype=torch.uint8)).sum().backward()
     still = {name for name, parameter in network.named_parameters() if parameter.grad is None}
     assert still == {name for name, _ in network.named_parameters() if name.startswith("encoder.hands.find.")}
-    assert len(still) == 6
+    assert len(still) == 8
 
 
 def test_the_hands_network_is_as_deep_as_the_frames() -> None:
