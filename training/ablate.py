@@ -23,11 +23,11 @@ from training.data.shard_files import write_whole
 from training.errors import TrainingError
 from training.evaluate.metrics import Metrics
 from training.evaluate.protocol import VectorRanker, evaluate, video_vectors
+from training.fit.console import messages
+from training.fit.distributed import join_world
+from training.fit.files import LAST
 from training.pretrain.__main__ import train
 from training.pretrain.config import PRESETS, PretrainConfig, override, read_preset
-from training.pretrain.console import messages
-from training.pretrain.distributed import join_world
-from training.pretrain.state import LAST
 from training.pretrain.validation import NetworkEncoder
 from training.synth.bench import body_source
 from training.synth.write import RenderPlan, render_dictionary, slug

@@ -32,10 +32,10 @@ from training.data.augment import resize
 from training.data.loading import load_batches
 from training.data.samples import Source
 from training.errors import ConfigError, TrainingError
+from training.fit.files import write_whole
 from training.pretrain.config import Data
 from training.pretrain.network import PretrainNetwork, from_published
 from training.pretrain.sources import open_sources
-from training.pretrain.state import write_whole
 
 BATCH = 16
 

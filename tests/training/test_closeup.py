@@ -16,9 +16,9 @@ from training.closeup.crops import FINGER_BONES, KEPT_PX, ROOM, Crops, direction
 from training.closeup.learn import Looks, blank, closeup_loss, draw_batch, rate
 from training.data.shard_files import Form, SampleFacts, ShardSample, ShardWriter, write_whole
 from training.errors import DataError
-from training.pretrain.distributed import World
+from training.fit.distributed import World
+from training.fit.files import write_whole as write_checkpoint
 from training.pretrain.network import PretrainNetwork, published_state
-from training.pretrain.state import write_whole as write_checkpoint
 from training.priors import normalise, write_body
 from training.skeleton import LEFT_HAND, RIGHT_HAND, Angles, forward, standard_proportions, standing
 

@@ -9,10 +9,11 @@ from model.checkpoint import read_checkpoint
 from tests.model.micro import micro
 from tests.training.pretrain.runs import ALONE, Recorder, clips, run_config
 from training import metric
+from training.fit.files import LAST
 from training.metric import Metric, applied, embeddings, fit
 from training.pretrain.loop import pretrain
 from training.pretrain.network import PretrainNetwork, from_published, published_state
-from training.pretrain.state import LAST, start_run
+from training.pretrain.state import start_run
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from training.closeup.course import Course, Lesson, begin, is_finished, teach
 from training.closeup.crops import Crops, read_crops, write_crops
 from training.closeup.learn import validate
 from training.errors import ConfigError, TrainingError
-from training.pretrain.distributed import World, join_world
-from training.pretrain.state import write_whole
+from training.fit.distributed import World, join_world
+from training.fit.files import write_whole
 from training.priors import read_body
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)

@@ -16,9 +16,10 @@ from model.config import EncoderConfig, compact
 from training.closeup.crops import Crops
 from training.closeup.learn import HandReader, Looks, closeup_loss, draw_batch, rate
 from training.errors import ConfigError
-from training.pretrain.distributed import World
+from training.fit.distributed import World
+from training.fit.files import commit
 from training.pretrain.network import PretrainNetwork, from_published, published_state
-from training.pretrain.state import FPS, LICENCE, STRIDE_FRAMES, commit
+from training.pretrain.state import FPS, LICENCE, STRIDE_FRAMES
 
 STATE = "closeup"
 """What a checkpoint holds besides weights, until its run is over."""

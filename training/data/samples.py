@@ -91,6 +91,9 @@ class Batch:
     skipped: tuple[str, ...] = ()
     """Why pairs were left out while this batch was made."""
 
+    def __len__(self) -> int:
+        return len(self.frames)
+
     def to(self, device: torch.device) -> "Batch":
         """The same on another device."""
 

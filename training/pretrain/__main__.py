@@ -1,20 +1,20 @@
 """The training command: `python -m training.pretrain PRESET --set key=value`."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 from model.errors import ModelError
 from training.errors import TrainingError
+from training.fit.console import Quiet, display, messages, stop_on_signal
+from training.fit.distributed import World, join_world
+from training.fit.files import BEST, LAST
+from training.fit.loop import Report
 from training.pretrain.config import PRESETS, PretrainConfig, override, read_preset
-from training.pretrain.console import Quiet, display, messages
-from training.pretrain.distributed import World, join_world
 from training.pretrain.loop import pretrain
 from training.pretrain.sources import open_sources
-from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
+from training.pretrain.state import Run, resume_run, start_run
 from training.pretrain.validation import open_validation
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -53,7 +53,7 @@ def train(config: PretrainConfig, world: World, *, resume: bool) -> Run:
     validate = open_validation(config)
     going_on = resume and (config.output / LAST).exists()
     run = resume_run(config, world.device) if going_on else start_run(config, world.device)
-    watching = display(config.output, run.step) if world.leads else nullcontext(Quiet())
+    watching = display(config.output, run.step, describe) if world.leads else nullcontext(Quiet())
     with watching as watcher, stop_on_signal() as stop:
         pretrain(run, source, world, watcher=watcher, validate=validate, stop=lambda: bool(stop))
     if watcher.num_skipped:
@@ -61,19 +61,16 @@ def train(config: PretrainConfig, world: World, *, resume: bool) -> Run:
     return run
 
 
-@contextmanager
-def stop_on_signal() -> Iterator[list[int]]:
-    """A list that holds the signal once somebody has asked to stop: the step is finished and the run saved."""
-    asked: list[int] = []
-    previous = {number: signal.signal(number, lambda seen, _: asked.append(seen)) for number in STOPPING}
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def describe(report: Report) -> str:
+    """A report in one line."""
+    terms = report.terms
+    return (
+        f"step {report.step}  total {terms['total']:.3f}  priors {terms['priors']:.3f}"
+        f"  activity {terms['activity']:.3f}  variance {terms['variance']:.3f}  covariance {terms['covariance']:.3f}"
+        f"  adversarial {terms['adversarial']:.3f}  {report.samples_per_s:.1f} windows/s"
+        f"  waiting {report.waiting:.0%}"
+    )
 
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 if __name__ == "__main__":
     app()

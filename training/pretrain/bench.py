@@ -15,9 +15,10 @@ from training.data.loading import load_batches
 from training.data.samples import Batch
 from training.data.sources import ArraySource, generate_clips
 from training.errors import TrainingError
+from training.fit.distributed import World, join_world
+from training.fit.loop import autocast
 from training.pretrain.config import PretrainConfig, override, paper
-from training.pretrain.distributed import World, join_world
-from training.pretrain.loop import add_gradients, autocast, prepare
+from training.pretrain.loop import add_gradients, prepare
 from training.pretrain.state import make_run
 
 FORWARD_AND_BACKWARD = 3
@@ -56,7 +57,7 @@ def matrix_product(config: PretrainConfig, device: torch.device) -> Callable[[],
     a, b = torch.randn(2, MATRIX, MATRIX, device=device).unbind()
 
     def multiply() -> object:
-        with autocast(config, device):
+        with autocast(config.precision, device):
             return a @ b
 
     return multiply

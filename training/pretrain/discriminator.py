@@ -88,3 +88,9 @@ def draw_others(batch_size: int, generator: torch.Generator) -> Tensor:
     """
     shift = 2 * int(torch.randint(1, batch_size // 2, (1,), generator=generator))
     return (torch.arange(batch_size) + shift) % batch_size
+
+
+def make_adversary_optimiser(discriminator: nn.Module, config: Adversary) -> torch.optim.AdamW:
+    """AdamW of the discriminator."""
+    group = {"params": list(discriminator.parameters()), "rate_scale": 1.0}
+    return torch.optim.AdamW([group], lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay)

@@ -1,5 +1,8 @@
 """All losses of the encoder together: a total to descend, and every term by name to watch."""
 
+from collections.abc import Mapping
+from typing import TypeVar, cast
+
 import torch
 from torch import Tensor
 
@@ -16,6 +19,8 @@ from training.pretrain.losses import (
 )
 from training.pretrain.network import Prediction
 from training.prior_table import ACTIVITY, PRIOR, PRIORS
+
+Value = TypeVar("Value", float, Tensor)
 
 
 def compute_losses(
@@ -78,7 +83,8 @@ def term_weights(config: Losses) -> dict[str, float]:
     }
 
 
-def weighted_priors(terms: dict[str, float], config: Losses) -> float:
+def weighted_priors(terms: Mapping[str, Value], config: Losses) -> Value:
     """The share of the priors in the total: the one number that says whether pose is learned."""
     weights = term_weights(config)
-    return sum(weights[name] * value for name, value in terms.items() if name.startswith("prior/"))
+    weighted = (weights[name] * value for name, value in terms.items() if name.startswith("prior/"))
+    return cast("Value", sum(weighted))

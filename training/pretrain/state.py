@@ -4,8 +4,6 @@
 `python -m model.export` takes. Files are replaced in one step: a run that is killed while it writes keeps the old one.
 """
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,17 @@ import torch
 
 from model.checkpoint import load_kinetics, load_strictly, load_tensors, read_checkpoint
 from training.errors import ResumeError
+from training.fit.files import BEST, LAST, commit, write_whole
+from training.fit.loop import Pace
+from training.fit.optimiser import make_optimiser
 from training.pretrain.config import PretrainConfig, differences
-from training.pretrain.discriminator import Discriminator
+from training.pretrain.discriminator import Discriminator, make_adversary_optimiser
 from training.pretrain.network import DECODER, PretrainNetwork, from_published, published_state
-from training.pretrain.optimiser import make_adversary_optimiser, make_optimiser
 
-LAST = "last.pt"
-BEST = "best.pt"
 LICENCE = "Apache-2.0"
 KINETICS_LICENCE = "CC BY-NC 4.0"
 FPS = 25.0
 STRIDE_FRAMES = 2
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -45,6 +42,17 @@ class Run:
     """Of the best checkpoint, where there was a validation."""
     licence: str = LICENCE
     """Of the weights: what they started from decides."""
+
+    @property
+    def clip_norm(self) -> float:
+        """Longest gradient of the network."""
+        return self.config.optimiser.clip_norm
+
+    @property
+    def paces(self) -> tuple[Pace, ...]:
+        """See `training.fit.loop.Run`."""
+        settings = ((self.optimiser, self.config.optimiser), (self.adversary_optimiser, self.config.adversary))
+        return tuple(Pace(optimiser, one.learning_rate, one.warmup_steps) for optimiser, one in settings)
 
     def checkpoint(self) -> dict[str, Any]:
         """The weights with their provenance, as `model.checkpoint` reads them."""
@@ -95,7 +103,7 @@ def make_run(config: PretrainConfig, device: torch.device) -> Run:
         config,
         network,
         discriminator,
-        make_optimiser(network, config.optimiser),
+        make_optimiser(network, len(network.encoder.backbone.blocks), config.optimiser),
         make_adversary_optimiser(discriminator, config.adversary),
     )
 
@@ -158,25 +166,3 @@ def resume_run(config: PretrainConfig, device: torch.device) -> Run:
     run.step, run.elapsed_s = content["step"], content["elapsed_s"]
     run.best_score, run.licence = content["score"], content["licence"]
     return run
-
-
-def commit() -> str:
-    """The commit this code is of, with a plus where files were changed since; "unknown" outside a repository."""
-    described = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return described.stdout.strip() or "unknown"
-
-
-def write_whole(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint file such that either the old or the new one is there, whatever happens."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.part")
-    with staged.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)

@@ -7,9 +7,9 @@ import torch
 from tests.model.micro import micro
 from training.data.samples import Sample
 from training.data.sources import ArraySource, generate_clips
+from training.fit.distributed import World
+from training.fit.loop import Report
 from training.pretrain.config import Adversary, Data, Optimiser, PretrainConfig
-from training.pretrain.distributed import World
-from training.pretrain.loop import Report
 
 ALONE = World(torch.device("cpu"))
 

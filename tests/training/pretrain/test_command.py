@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from model.checkpoint import load_tensors
 from tests.training.pretrain.runs import run_config
+from training.fit.console import CURVES
+from training.fit.files import BEST, LAST
 from training.pretrain.__main__ import app
 from training.pretrain.config import flatten
-from training.pretrain.console import CURVES
-from training.pretrain.state import BEST, LAST
 from training.prior_table import PRIORS
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,6 +8,7 @@ import pytest
 from model.config import small
 from training.data import augment
 from training.errors import ConfigError
+from training.fit import optimiser
 from training.pretrain import config as config_module
 from training.pretrain.config import (
     PRESETS,
@@ -49,7 +50,7 @@ def test_the_prior_table_is_the_papers() -> None:
     }
 
 
-@pytest.mark.parametrize("module", [config_module, augment])
+@pytest.mark.parametrize("module", [config_module, augment, optimiser])
 def test_every_field_of_a_config_is_documented(module: object) -> None:
     tree = ast.parse(inspect.getsource(module))  # type: ignore[arg-type]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name != "Augmenter"]

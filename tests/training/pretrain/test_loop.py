@@ -14,10 +14,12 @@ from tests.training.pretrain.runs import ALONE, Poisoned, Recorder, clips, run_c
 from training.data.loading import load_batches
 from training.data.samples import Sample
 from training.errors import DivergedError, ResumeError, SampleError
+from training.fit.files import BEST, LAST
+from training.fit.loop import step_seed
 from training.pretrain.config import Optimiser, PretrainConfig
-from training.pretrain.loop import pretrain, step_seed, tell_hands
+from training.pretrain.loop import pretrain, tell_hands
 from training.pretrain.network import PretrainNetwork
-from training.pretrain.state import BEST, LAST, Run, resume_run, start_run
+from training.pretrain.state import Run, resume_run, start_run
 from training.pretrain.validation import held_out
 from training.pretrain.visible import choose_visible
 from training.prior_table import PRIORS

@@ -1,6 +1,7 @@
 """What a person sees of a run: a bar with losses and the time that is left, or lines where there is no terminal."""
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,10 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-from training.pretrain.loop import Report
+from training.fit.loop import Report
 
 CURVES = "curves"
 """Folder of TensorBoard's files inside the output folder."""
+
+Describe = Callable[[Report], str]
+"""A report in one line."""
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 messages = Console(stderr=True, soft_wrap=True)
 
@@ -37,14 +43,14 @@ class Quiet:
 class Display(Quiet):
     """A `Watcher` that shows a bar and writes curves for TensorBoard."""
 
-    def __init__(self, bars: Progress, curves: SummaryWriter) -> None:
+    def __init__(self, bars: Progress, curves: SummaryWriter, describe: Describe) -> None:
         super().__init__()
-        self._bars, self._curves = bars, curves
+        self._bars, self._curves, self._describe = bars, curves, describe
         self._task = bars.add_task("starting", total=1.0)
 
     def step(self, report: Report) -> None:
         """Move the bar and add a point to every curve."""
-        text = describe(report)
+        text = self._describe(report)
         self._bars.update(self._task, completed=report.done, description=text)
         if not messages.is_terminal:
             messages.print(f"{report.done:4.0%} {text}", markup=False)
@@ -57,34 +63,35 @@ class Display(Quiet):
         self._curves.add_scalar("validation", score, step)
 
 
-def describe(report: Report) -> str:
-    """A report in one line."""
-    terms = report.terms
-    return (
-        f"step {report.step}  total {terms['total']:.3f}  priors {terms['priors']:.3f}"
-        f"  activity {terms['activity']:.3f}  variance {terms['variance']:.3f}  covariance {terms['covariance']:.3f}"
-        f"  adversarial {terms['adversarial']:.3f}  {report.windows_per_s:.1f} windows/s"
-        f"  waiting {report.waiting:.0%}"
-    )
-
-
 def curve_points(report: Report) -> dict[str, float]:
     """The name of every curve with its value."""
     losses = {f"loss/{name}": value for name, value in report.terms.items() if name != "grad_norm"}
     return losses | {
         "run/grad_norm": report.terms["grad_norm"],
         "run/learning_rate": report.learning_rate,
-        "run/windows_per_s": report.windows_per_s,
+        "run/samples_per_s": report.samples_per_s,
         "run/waiting": report.waiting,
     }
 
 
 @contextmanager
-def display(output: Path, first_step: int) -> Iterator[Display]:
+def display(output: Path, first_step: int, describe: Describe) -> Iterator[Display]:
     """Show a run as long as the block runs; curves behind `first_step` are cut off where a run goes on."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with (
         Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=messages) as bars,
         SummaryWriter(str(output / CURVES), purge_step=first_step + 1) as curves,
     ):
-        yield Display(bars, curves)
+        yield Display(bars, curves, describe)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[list[int]]:
+    """A list that holds the signal once somebody has asked to stop: the step is finished and the run saved."""
+    asked: list[int] = []
+    previous = {number: signal.signal(number, lambda seen, _: asked.append(seen)) for number in STOPPING}
+    try:
+        yield asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

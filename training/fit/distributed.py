@@ -42,6 +42,13 @@ class World:
         """`gather` for each."""
         return {name: self.gather(tensor) for name, tensor in tensors.items()}
 
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes, for all; without gradient."""
+        if self.size > 1:
+            tensor = tensor.clone()
+            dist.all_reduce(tensor)
+        return tensor
+
     def own_rows(self, tensor: Tensor) -> Tensor:
         """[size * B, ..] -> [B, ..]: this process's part of what was drawn for all."""
         return tensor.chunk(self.size)[self.rank]

@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from tests.model.micro import micro
-from training.pretrain.config import Optimiser
+from training.fit.optimiser import Optimiser, layer_of, make_optimiser, scheduled_rate, set_rate
 from training.pretrain.network import PretrainNetwork
-from training.pretrain.optimiser import layer_of, make_optimiser, scheduled_rate, set_rate
 
 
 def test_every_parameter_learns_by_its_depth_and_only_matrices_decay() -> None:
     network = PretrainNetwork(micro())  # 4 blocks: layers 0 to 5
-    optimiser = make_optimiser(network, Optimiser(layer_decay=0.5, weight_decay=0.3))
+    optimiser = make_optimiser(network, 4, Optimiser(layer_decay=0.5, weight_decay=0.3))
     set_rate(optimiser, 8.0)
     seen = {id(p): (group["lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]}
     named = {name: seen.pop(id(parameter)) for name, parameter in network.named_parameters()}

@@ -1,21 +1,49 @@
 """Who learns how fast: layer-wise rates, warm-up and cosine."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from training.pretrain.config import Adversary, Optimiser
-from training.pretrain.network import PretrainNetwork
+Betas = tuple[float, float]
 
 
-def make_optimiser(network: PretrainNetwork, config: Optimiser) -> torch.optim.AdamW:
-    """AdamW whose groups carry `rate_scale`, their share of the learning rate: layer_decay^(blocks above)."""
-    num_blocks = len(network.encoder.backbone.blocks)
+@dataclass(frozen=True)
+class Optimiser:
+    """How an encoder and the heads on it learn."""
+
+    learning_rate: float = 1e-4
+    """Of the last layers, at the end of the warm-up."""
+    layer_decay: float = 0.85
+    """Every block learns by this factor slower than the one after it."""
+    betas: Betas = (0.9, 0.95)
+    """Of AdamW."""
+    weight_decay: float = 0.5
+    """Of AdamW, on matrices. Decision: not on biases, normalisation and position embeddings, as usual."""
+    warmup_steps: int = 50_000
+    """Steps until the full learning rate; a cosine to zero follows."""
+    clip_norm: float = 1.0
+    """Longest gradient."""
+
+
+def make_optimiser(
+    network: nn.Module, num_blocks: int, config: Optimiser, depth: Callable[[str, int], int] | None = None
+) -> torch.optim.AdamW:
+    """AdamW whose groups carry `rate_scale`, their share of the learning rate: layer_decay^(blocks above).
+
+    Args:
+        network: an encoder, under the name `encoder`, with heads.
+        num_blocks: of the encoder's backbone.
+        config: rates and decays.
+        depth: how deep a parameter sits, by its name and the number of blocks; None for `layer_of`.
+    """
+    depth = depth or layer_of
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         decayed = parameter.ndim > 1 and "pos_embed" not in name
-        groups.setdefault((layer_of(name, num_blocks), decayed), []).append(parameter)
+        groups.setdefault((depth(name, num_blocks), decayed), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -28,12 +56,6 @@ def make_optimiser(network: PretrainNetwork, config: Optimiser) -> torch.optim.A
         lr=config.learning_rate,
         betas=config.betas,
     )
-
-
-def make_adversary_optimiser(discriminator: nn.Module, config: Adversary) -> torch.optim.AdamW:
-    """AdamW of the discriminator."""
-    group = {"params": list(discriminator.parameters()), "rate_scale": 1.0}
-    return torch.optim.AdamW([group], lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay)
 
 
 def layer_of(name: str, num_blocks: int) -> int:

@@ -1,0 +1,1 @@
+"""Recognition: an encoder fine-tuned to name the sign of a clip."""

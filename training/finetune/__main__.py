@@ -1,0 +1,148 @@
+"""The commands of recognition.
+
+python -m training.finetune PRESET --set key=value     train and test; under torchrun on several GPUs
+python -m training.finetune evaluate CHECKPOINT        test again
+python -m training.finetune export CHECKPOINT OUT.onnx
+python -m training.finetune predict MODEL VIDEO...     name signs; needs no torch
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from model.errors import ModelError
+from training.errors import TrainingError
+
+PRESETS = {
+    "paper": "The paper's recipe for an inflated encoder; needs a GPU for a day or so.",
+    "compact": "For the encoder that comes with the repository, on a CPU.",
+}
+"""As in `training.finetune.config`, which can't be asked where there is no torch."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+def training_command(preset: str) -> Callable[..., None]:
+    """The command that trains from a preset."""
+
+    def command(
+        *,
+        assignments: Annotated[
+            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a field; an unknown one lists all.")
+        ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")
+        ] = False,
+    ) -> None:
+        train(preset, assignments or [], resume=resume)
+
+    return command
+
+
+for _name, _about in PRESETS.items():
+    app.command(_name, help=_about)(training_command(_name))
+
+
+def train(preset: str, assignments: list[str], *, resume: bool) -> None:
+    """Train, then test where there is a split for it."""
+    from training.finetune.command import assess_split, final
+    from training.finetune.command import train as run_training
+    from training.finetune.config import PRESETS as CONFIGS
+    from training.finetune.config import override
+    from training.finetune.report import lines
+    from training.finetune.state import read_trained
+    from training.fit.distributed import join_world
+
+    try:
+        config = override(CONFIGS[preset](), assignments)
+        with join_world(config.device) as world:
+            run = run_training(config, world, resume=resume)
+            if world.leads:
+                chosen = final(config.output)
+                typer.echo(f"{run.step} of {run.config.steps} steps in {run.elapsed_s:.0f} s; {chosen}")
+                typer.echo("\n".join(lines(assess_split(read_trained(chosen), config.output), config.data)))
+    except (TrainingError, ModelError) as error:
+        _fail(error)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of a run.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; that of the checkpoint if left out.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Test a fine-tuned checkpoint on the data set that it was trained on."""
+    from training.finetune.command import assess_split
+    from training.finetune.report import lines
+    from training.finetune.state import read_trained
+
+    try:
+        trained = read_trained(checkpoint)
+        folder = out or checkpoint.parent
+        found = assess_split(trained, folder, split=split)
+    except (TrainingError, ModelError) as error:
+        _fail(error)
+    typer.echo((folder / "report.json").read_text() if as_json else "\n".join(lines(found, trained.config.data)))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="best.pt or last.pt of a run.")],
+    out: Annotated[Path, typer.Argument(help="The recogniser file to write.")],
+) -> None:
+    """Write a recogniser file with its labels inside; parity with the network is always checked."""
+    from training.finetune.export import export as write
+    from training.finetune.state import read_trained
+
+    try:
+        errors = write(read_trained(checkpoint), out)
+    except (TrainingError, ModelError) as error:
+        _fail(error)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, largest difference {max(errors.values()):.1e}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A recogniser file, see export.")],
+    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    *,
+    k: Annotated[int, typer.Option(min=1, help="How many labels of each.")] = 5,
+    threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per video.")] = False,
+) -> None:
+    """Name the sign of a video. Exits with 1 when one of several can't be used, after the others."""
+    from training.finetune.recogniser import OnnxRecogniser
+
+    try:
+        recogniser = OnnxRecogniser(model, threads=threads)
+    except ModelError as error:
+        _fail(error)
+    failed = False
+    for video in videos:
+        try:
+            named = recogniser.name(video, k=k)
+        except ModelError as error:
+            failed = True
+            typer.echo(f"{video}: {error}", err=True)
+            continue
+        if as_json:
+            best = [{"label": label, "probability": round(share, 4)} for label, share in named]
+            typer.echo(json.dumps({"video": str(video), "best": best}))
+        else:
+            typer.echo(f"{video}: " + ", ".join(f"{label} {share:.1%}" for label, share in named))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _fail(error: Exception) -> NoReturn:
+    typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,189 @@
+"""All settings of fine-tuning, as plain data. Where no source prints a value, the field says "Decision"."""
+
+import dataclasses
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from training.assignments import assign, flatten, split
+from training.data.augment import Augment
+from training.errors import ConfigError
+from training.finetune.readers import READERS
+from training.fit.optimiser import Optimiser
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which clips are learned from."""
+
+    reader: str = "wlasl"
+    """What the folder is: a name of `training.finetune.readers`."""
+    folder: str = ""
+    """The data set, or an entries file."""
+    num_signs: int = 0
+    """Only the first signs of the list; 0: all. 100 of WLASL are WLASL100."""
+    cache: str = ""
+    """Folder in which decoded clips are kept, 200 kB a frame of 256 pixels; empty: they are decoded every time."""
+    workers: int = 2
+    """Processes that make batches ahead, per training process; 0: made when needed."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What is asked for."""
+
+    label_smoothing: float = 0.1
+    """Share of the target that all classes have alike."""
+    distribution: float = 0.2
+    """Weight of the divergence from the class distribution; 0 leaves it out."""
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """A fine-tuning run. The defaults are the paper's."""
+
+    preset: str = "paper"
+    """Where the settings come from, for the record."""
+    output: Path = Path("runs/finetune")
+    """Folder of checkpoints, curves and reports."""
+    start_from: str = ""
+    """Checkpoint of the encoder: the published one, one of ours, or `untrained:PRESET` for random weights."""
+    data: Data = field(default_factory=Data)
+    augment: Augment = field(default_factory=Augment)
+    losses: Losses = field(default_factory=Losses)
+    optimiser: Optimiser = field(
+        default_factory=lambda: Optimiser(
+            learning_rate=1e-4, layer_decay=0.85, betas=(0.9, 0.999), weight_decay=0.05, warmup_steps=1_000
+        )
+    )
+    augmented: bool = True
+    """False: clips are only resized. Decision: changed as in pretraining."""
+    num_frames: int = 64
+    """Frames of a clip that are seen: one inflated window of 64, or as many windows as they make."""
+    num_moments: int = 1
+    """Parts of a clip that are averaged apart where it is several windows; 1 is SignRep's pooling. Decision."""
+    seed: int = 0
+    """Draws everything."""
+    epochs: int = 100
+    """Times that every training clip is seen."""
+    steps: int = 0
+    """Steps of the optimiser; 0: as many as the epochs take."""
+    minutes: float = math.inf
+    """Minutes of training in all, those before a resume included; the learning rate is at zero when they end."""
+    batch_size: int = 8
+    """Clips at once in one process."""
+    accumulate: int = 1
+    """Batches per step."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 computes in bfloat16 under autocast; auto does so on GPUs that have it."""
+    compile: bool = False
+    """Compile the network before the first step."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU when there is one."""
+    log_every: int = 50
+    """Steps between two points of a curve."""
+    save_every: int = 500
+    """Steps between two savings of everything a run needs to go on."""
+    validate_every: int = 0
+    """Steps between two validations, by which the best checkpoint is chosen where there is a split for it; 0: an epoch.
+    Decision: by top-1."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be.
+
+        Raises:
+            ConfigError: names the field, the value and what is allowed.
+        """
+        rules: dict[str, tuple[bool, str]] = {
+            "data.reader": (self.data.reader in READERS, f"one of {', '.join(READERS)}"),
+            "data.num_signs": (self.data.num_signs >= 0, "at least 0"),
+            "losses.label_smoothing": (0 <= self.losses.label_smoothing < 1, "at least 0 and below 1"),
+            "losses.distribution": (self.losses.distribution >= 0, "at least 0"),
+            "num_frames": (self.num_frames >= 1, "at least 1"),
+            "num_moments": (self.num_moments >= 1, "at least 1"),
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "steps": (self.steps >= 0, "at least 0"),
+            "minutes": (self.minutes > 0, "more than 0"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "accumulate": (self.accumulate >= 1, "at least 1"),
+            "log_every": (self.log_every >= 1, "at least 1"),
+            "save_every": (self.save_every >= 1, "at least 1"),
+            "validate_every": (self.validate_every >= 0, "at least 0"),
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ConfigError(f"{name} is {operator.attrgetter(name)(self)}; it must be {allowed}")
+
+    def resolved(self, num_clips: int, num_processes: int) -> "FinetuneConfig":
+        """The same with steps and validations counted, once the number of training clips is known."""
+        epoch = max(1, round(num_clips / (self.batch_size * self.accumulate * num_processes)))
+        return dataclasses.replace(
+            self, steps=self.steps or self.epochs * epoch, validate_every=self.validate_every or epoch
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain data."""
+        fields: dict[str, Any] = TypeAdapter(FinetuneConfig).dump_python(self, mode="python")
+        return fields | {"output": str(self.output)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "FinetuneConfig":
+        """The inverse of `to_json`."""
+        return TypeAdapter(cls).validate_python(fields)
+
+
+NOT_OF_THE_RESULT = frozenset(
+    {
+        "output",
+        "minutes",
+        "compile",
+        "device",
+        "data.workers",
+        "data.cache",
+        "log_every",
+        "save_every",
+        "validate_every",
+    }
+)
+"""Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
+
+
+def paper() -> FinetuneConfig:
+    """The paper's recipe for an inflated encoder; needs a GPU for a day or so."""
+    return FinetuneConfig()
+
+
+def compact() -> FinetuneConfig:
+    """For the encoder that comes with the repository, on a CPU: eight windows of two frames in four moments."""
+    return FinetuneConfig(
+        preset="compact",
+        output=Path("runs/recognise"),
+        data=Data(reader="entries"),
+        optimiser=Optimiser(
+            learning_rate=1e-3, layer_decay=0.85, betas=(0.9, 0.999), weight_decay=0.05, warmup_steps=50
+        ),
+        num_frames=16,
+        num_moments=4,
+        epochs=20,
+        save_every=100,
+        log_every=20,
+    )
+
+
+PRESETS = {"paper": paper, "compact": compact}
+
+
+def override(config: FinetuneConfig, given: Sequence[str]) -> FinetuneConfig:
+    """A config with some fields set, each as KEY=VALUE.
+
+    Raises:
+        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
+    """
+    for assignment in given:
+        config = assign(config, *split(assignment), [key for key, _ in flatten(config)])
+    return config

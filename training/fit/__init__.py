@@ -1,0 +1,1 @@
+"""What every training run has in common: the loop, processes, rates, files, and what a person sees of it."""
