@@ -6,15 +6,17 @@ A run is a preset with a few fields set: `override(debug(), ["steps=50", "losses
 import dataclasses
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_origin, get_type_hints
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from model.config import PRESETS as ENCODERS
 from model.config import EncoderConfig, base, tiny
+from training import assignments
+from training.assignments import assign, flatten, split
 from training.data.augment import Augment
 from training.errors import ConfigError
 from training.prior_table import ACTIVITY_WEIGHT, PRIOR
@@ -223,9 +225,6 @@ class PretrainConfig:
         return fields | {"output": str(self.output)}
 
 
-Group = PretrainConfig | EncoderConfig | Data | Augment | Losses | Adversary | Optimiser
-G = TypeVar("G", bound=Group)
-
 NOT_OF_THE_RESULT = frozenset(
     {
         "output",
@@ -295,26 +294,22 @@ def read_preset(name: str) -> PretrainConfig:
     return PRESETS[name]()
 
 
-def override(config: PretrainConfig, assignments: Sequence[str]) -> PretrainConfig:
+def override(config: PretrainConfig, settings: Sequence[str]) -> PretrainConfig:
     """A config with some fields set.
 
     Args:
         config: to start from; it stays as it is.
-        assignments: each KEY=VALUE, keys as `valid_keys` lists them. Values of tuples are separated by commas.
+        settings: each KEY=VALUE, keys as `valid_keys` lists them. Values of tuples are separated by commas.
 
     Raises:
         ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
     """
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"{assignment!r} sets nothing; write KEY=VALUE")
+    for setting in settings:
+        key, text = split(setting)
         if key == "encoder" and text in ENCODERS:
             config = dataclasses.replace(config, encoder=ENCODERS[text]())
-        elif key in dict(flatten(config)):
-            config = _set(config, key.split("."), text, key)
         else:
-            raise ConfigError(f"unknown setting {key!r}; valid are {', '.join(valid_keys())}")
+            config = assign(config, key, text, valid_keys())
     return config
 
 
@@ -323,41 +318,6 @@ def valid_keys() -> list[str]:
     return [*dict(flatten(PretrainConfig())), "encoder (one of " + ", ".join(ENCODERS) + ")"]
 
 
-def flatten(config: Group, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All fields with their values, those of groups as `group.field`."""
-    for entry in dataclasses.fields(config):
-        value = getattr(config, entry.name)
-        if isinstance(value, Group):
-            yield from flatten(value, f"{prefix}{entry.name}.")
-        else:
-            yield prefix + entry.name, value
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What two configs, as plain data, do not share of that which a run's result depends on."""
-    found = []
-    for name in sorted(old.keys() | new.keys()):
-        key, before, after = prefix + name, old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{key}.")
-        elif before != after and key not in NOT_OF_THE_RESULT:
-            found.append(f"{key} was {before} and is {after}")
-    return found
-
-
-def _set(config: G, path: Sequence[str], text: str, key: str) -> G:
-    name, rest = path[0], path[1:]
-    value = _set(getattr(config, name), rest, text, key) if rest else _parse(config, name, text, key)
-    try:
-        return dataclasses.replace(config, **{name: cast("Any", value)})
-    except ValueError as error:
-        raise ConfigError(f"{key}={text}: {error}") from error
-
-
-def _parse(config: Group, name: str, text: str, key: str) -> object:
-    hint = get_type_hints(type(config))[name]
-    raw = [part for part in text.split(",") if part] if get_origin(hint) is tuple else text
-    try:
-        return TypeAdapter(hint).validate_python(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{key}={text}: {error.errors()[0]['msg']}") from error
+    return assignments.differences(old, new, NOT_OF_THE_RESULT)
