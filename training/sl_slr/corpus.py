@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,6 +241,6 @@ def read_kept(file: Path) -> list[Sequence61]:
             ends = np.cumsum(stored["lengths"])[:-1]
             parts = [np.split(stored[name], ends) for name in ("keypoints", "known", "points")]
             names = zip(stored["glosses"].tolist(), stored["signers"].tolist(), strict=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{file} does not hold kept clips ({error}); delete it, and they are performed anew") from error
     return [Sequence61(*arrays, *both) for *arrays, both in zip(*parts, names, strict=True)]

@@ -12,6 +12,7 @@ from training.errors import DivergedError
 from training.pretrain.loop import step_seed
 from training.pretrain.optimiser import scheduled_rate, set_rate
 from training.sl_slr.batches import Batch, Batches
+from training.sl_slr.levelling import level
 from training.sl_slr.objective import FOLLOWED, Views3, compute_losses, follow, make_views, remember
 from training.sl_slr.state import Run
 
@@ -63,6 +64,7 @@ def pretrain(run: Run, batches: Batches, watcher: Watcher, stop: Callable[[], bo
     device = next(run.network.parameters()).device
     begin, earlier_s = time.perf_counter(), run.elapsed_s
     last, share_of_time = begin, earlier_s / (60 * config.minutes)
+    level(run, batches)
     run.network.train()
     run.learner.slow.train()
     while run.step < config.steps and share_of_time < 1:

@@ -32,8 +32,6 @@ NUM_PLAIN = 63
 """Values per hand and frame: 20 unit vectors and the wrist."""
 NUM_MORE = 3 * (len(ARM_BONES) + 5)
 NUM_STATS = 6
-USUAL_NORM = 20.0
-"""Of the kept part of a window with one hand raised: the root of 16 frames with 20 bones and a wrist."""
 INDEX_TIP = 8
 """Row within a hand."""
 
@@ -166,6 +164,8 @@ class Encoded:
 class SkeletonEncoder(nn.Module):
     """Keypoint sequences to an embedding and the activity of both hands."""
 
+    cosines: Tensor
+
     def __init__(self, config: Network, num_frames: int) -> None:
         super().__init__()
         self.config, self.num_frames = config, num_frames
@@ -176,6 +176,7 @@ class SkeletonEncoder(nn.Module):
         self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.dim))
         self.register_buffer("cosines", cosines(num_frames, config.kept), persistent=False)
+        self.metric = nn.Linear(2 * NUM_PLAIN * config.kept, 2 * NUM_PLAIN * config.kept) if config.metric else None
 
     @property
     def dim(self) -> int:
@@ -190,14 +191,20 @@ class SkeletonEncoder(nn.Module):
         learned = self.head(self.blocks(self.frame(seen) + self.times).mean(dim=1))
         if not self.config.kept:
             return Encoded(learned, logits, learned)
-        # A hand that rests says nothing; what the losses want must not change what counts as resting.
-        gate = (2.0 * logits.detach().sigmoid()).clamp(max=1.0)
-        gated = (described.plain * gate[:, None, :, None]).flatten(2)
-        kept = torch.einsum("kt,ntf->nkf", self.cosines, gated).flatten(1) / USUAL_NORM
+        kept = self.kept(described, logits)
+        if self.metric is not None:
+            kept = functional.normalize(self.metric(kept), dim=1)
         share = self.config.kept_share
         unit = functional.normalize(learned, dim=1)
         embedding = torch.cat([math.sqrt(share) * kept, math.sqrt(1.0 - share) * unit], dim=1)
         return Encoded(embedding, logits, learned)
+
+    def kept(self, described: Described, logits: Tensor) -> Tensor:
+        """[N, F] of unit length: the first cosines over time of the plain values, of hands that do not rest."""
+        # What the losses want must not change what counts as resting.
+        gate = (2.0 * logits.detach().sigmoid()).clamp(max=1.0)
+        gated = (described.plain * gate[:, None, :, None]).flatten(2)
+        return functional.normalize(torch.einsum("kt,ntf->nkf", self.cosines, gated).flatten(1), dim=1)
 
 
 def cosines(num_frames: int, count: int) -> Tensor:

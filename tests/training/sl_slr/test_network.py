@@ -90,12 +90,19 @@ def test_all_cosines_together_keep_the_cosine_of_the_plain_values(performed: tup
 
 @torch.no_grad()
 def test_a_hand_that_rests_is_not_in_the_kept_part(waving: Sequence61) -> None:
-    keypoints, known = inputs(waving)
     network = encoder(kept=2)
-    network.activity[2].weight.zero_()
-    network.activity[2].bias.fill_(-20.0)
-    kept = network(keypoints, known).embedding[:, :-8]
-    assert kept.abs().max() < 1e-6
+    described = network.describe(*inputs(waving))
+    left, right = network.kept(described, torch.tensor([[-20.0, 5.0]])).reshape(2, 2, 63).unbind(dim=1)
+    assert left.abs().max() < 1e-6
+    assert torch.cat([left, right]).norm() == pytest.approx(1.0)
+
+
+@torch.no_grad()
+def test_where_both_hands_rest_they_are_what_there_is(waving: Sequence61) -> None:
+    network = encoder(kept=2)
+    described = network.describe(*inputs(waving))
+    resting, active = (network.kept(described, torch.full((1, 2), logit)) for logit in (-9.0, 9.0))
+    torch.testing.assert_close(resting, active, atol=1e-5, rtol=0.0)
 
 
 def test_no_loss_on_the_embedding_moves_the_activity(waving: Sequence61) -> None:
