@@ -53,7 +53,7 @@ def cut(clip: Sequence61, data: Data) -> np.ndarray:
     Raises:
         NoSignerError: no hand was found in the clip.
     """
-    hands = np.stack([clip.known[:, hand].all(axis=1) for hand in (LEFT_HAND, RIGHT_HAND)]).any(axis=0)
+    hands = clip.known[:, LEFT_HAND].all(axis=1) | clip.known[:, RIGHT_HAND].all(axis=1)
     if not hands.any():
         raise NoSignerError(f"{clip.name}: no hand was found in the clip")
     if data.cut == "clip":

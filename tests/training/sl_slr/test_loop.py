@@ -115,7 +115,9 @@ def test_two_terms_alone_collapse_and_the_run_says_so(corpus: Corpus, tmp_path: 
     )
     config = replace(config, optimiser=replace(config.optimiser, learning_rate=1e-2, weight_decay=0.5))
     watcher = Recorder()
-    run = pretrain(open_run(config, CPU, resume=False), batches(corpus, config), watcher)
+    run = pretrain(
+        open_run(config, CPU, resume=False), batches(corpus, config), watcher, lambda: bool(watcher.collapses)
+    )
     assert run.collapsed_at is not None
     assert watcher.collapses == [run.collapsed_at]
 
