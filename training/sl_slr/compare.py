@@ -21,7 +21,7 @@ import typer
 from model.encoder import Floats
 from model.errors import ModelError
 from training.data.shard_files import write_whole
-from training.errors import TrainingError
+from training.errors import ResumeError, TrainingError
 from training.evaluate.baselines import bone_directions_wrists
 from training.pretrain.console import messages
 from training.pretrain.distributed import join_world
@@ -114,6 +114,20 @@ def make_sets(poses: Sequence[Path], cache: str, num_signs: int) -> Sets:
     return Sets(learned, strangers, *split_cast(other, NUM_OTHER), real_clips(poses))
 
 
+def claim(out: Path, signs: int, poses: Sequence[Path]) -> None:
+    """Make sure that a folder holds outcomes on these clips and no others.
+
+    Raises:
+        ResumeError: it holds others.
+    """
+    wanted = {"signs": signs, "poses": [folder.name for folder in poses]}
+    note = out / "clips.json"
+    if note.exists() and (seen := json.loads(note.read_text())) != wanted:
+        raise ResumeError(f"{out} holds outcomes on other clips: {seen}, now {wanted}; take another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(note, json.dumps(wanted))
+
+
 def split_cast(clips: Iterable[Sequence61], num_first: int) -> tuple[tuple[Sequence61, ...], tuple[Sequence61, ...]]:
     """The clips of the first signers, and those of the others."""
     clips = tuple(clips)
@@ -162,6 +176,16 @@ def run_arm(arm: Arm, seed: int, config: SlSlrConfig, out: Path, sets: Sets) -> 
     found = measure(TorchEncoder(network.encoder, config.data).vector, sets, seed)
     outcome = Outcome(arm.name, seed, steps, seconds, collapsed, found, config_json(config))
     folder.mkdir(parents=True, exist_ok=True)
+    write_whole(done, json.dumps(asdict(outcome)))
+    return outcome
+
+
+def run_by_hand(out: Path, sets: Sets) -> Outcome:
+    """Measure the vector that needs no training; done once, it is read."""
+    done = out / "by-hand.json"
+    if done.exists():
+        return Outcome(**json.loads(done.read_text()))
+    outcome = Outcome(BY_HAND, 0, 0, 0.0, None, measure(by_hand(bone_directions_wrists), sets, 0), {})
     write_whole(done, json.dumps(asdict(outcome)))
     return outcome
 
@@ -283,6 +307,7 @@ def main(
         if poses and len(poses) != 2:
             raise TrainingError(f"--poses was given {len(poses)} times; two sources are looked up in each other")
         config = override(table(), settings or [])
+        claim(out, signs, poses or [])
         sets = make_sets(poses or [], str(out / "clips"), signs)
         outcomes = []
         for seed in range(seeds):
@@ -290,8 +315,7 @@ def main(
                 begin = time.perf_counter()
                 outcomes.append(run_arm(arm, seed, config, out, sets))
                 messages.print(f"{arm.name}, seed {seed}: {time.perf_counter() - begin:.0f} s", markup=False)
-        by_hand_row = measure(by_hand(bone_directions_wrists), sets, 0)
-        outcomes.append(Outcome(BY_HAND, 0, 0, 0.0, None, by_hand_row, {}))
+        outcomes.append(run_by_hand(out, sets))
         report = as_markdown(outcomes, config, sets, signs)
     except (TrainingError, ModelError) as error:
         messages.print(f"error: {error}", style="red", markup=False)

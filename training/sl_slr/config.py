@@ -238,7 +238,7 @@ def serving() -> SlSlrConfig:
         preset="serving",
         output=Path("runs/skeleton"),
         data=Data(sources=("lexicon:400x6",), cut="window", partners="signer"),
-        network=Network(kept=1, metric=True),
+        network=Network(kept=1, metric=True, kept_share=0.9),
         losses=Losses(on_embedding=1.0),
         optimiser=Optimiser(learning_rate=1e-3, warmup_steps=100),
         steps=4_000,

@@ -19,7 +19,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,6 +114,22 @@ def export(
     return ExportReport(out, hashlib.sha256(content).hexdigest()[:12], len(content), errors)
 
 
+def weighed(trained: Trained, kept_share: float) -> Trained:
+    """The same network with another share of the kept values in its embedding.
+
+    Raises:
+        ConfigError: it keeps none, or the share is none.
+    """
+    config = trained.config.network
+    if not config.kept:
+        raise ConfigError(
+            "the run keeps no values beside what is learned (network.kept=0), so there is no share to set"
+        )
+    trained.network.encoder.config = changed = replace(config, kept_share=kept_share)
+    note = f"{trained.provenance}; share of the kept values {kept_share} instead of {config.kept_share}"
+    return replace(trained, config=replace(trained.config, network=changed), provenance=note)
+
+
 def metadata(trained: Trained, precision: str) -> dict[str, Any]:
     """What the file says about itself."""
     data, encoder = trained.config.data, trained.network.encoder
@@ -202,6 +218,9 @@ def main(
     out: Annotated[Path, typer.Argument(help="The encoder file to write.")],
     *,
     precision: Annotated[str, typer.Option(help="fp32, or fp16-stored for a file of half the size.")] = "fp16-stored",
+    kept_share: Annotated[
+        float | None, typer.Option(help="Share of the kept values in the embedding, instead of the run's.")
+    ] = None,
     poses: Annotated[
         Path | None, typer.Option(help="Folder of landmarks to compare on, beside random keypoints.")
     ] = None,
@@ -210,7 +229,9 @@ def main(
     try:
         files = landmark_files(poses)[:3] if poses is not None else []
         clips = [read_sequence(file, "") for file in files]
-        report = export(read_trained(source), out, precision=precision, clips=clips)
+        trained = read_trained(source)
+        trained = trained if kept_share is None else weighed(trained, kept_share)
+        report = export(trained, out, precision=precision, clips=clips)
     except (ModelError, TrainingError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

@@ -8,7 +8,6 @@ import pytest
 from tests.training.sl_slr.conftest import write_landmarks
 from tests.training.sl_slr.runs import run_config
 from training.errors import ResumeError
-from training.evaluate.baselines import bone_directions_wrists
 from training.sl_slr.compare import (
     ARMS,
     BY_HAND,
@@ -17,14 +16,14 @@ from training.sl_slr.compare import (
     Outcome,
     Sets,
     as_markdown,
-    measure,
+    claim,
     real_clips,
     run_arm,
+    run_by_hand,
     split_cast,
     summarise,
     verdict,
 )
-from training.sl_slr.encode import by_hand
 from training.sl_slr.sequences import Sequence61
 
 
@@ -49,10 +48,18 @@ def test_every_row_is_measured_and_kept(sets: Sets, tmp_path: Path) -> None:
         run_arm(ARMS[0], 0, run_config(tmp_path, steps=2, batch_size=5), tmp_path, sets)
 
 
-def test_two_folders_alike_are_found_in_each_other(sets: Sets) -> None:
-    figures = measure(by_hand(bone_directions_wrists), sets, 0)
+def test_two_folders_alike_are_found_in_each_other(sets: Sets, tmp_path: Path) -> None:
+    figures = run_by_hand(tmp_path, sets).figures
+    assert run_by_hand(tmp_path, Sets((), (), (), ())).figures == figures
     assert figures["real ASL, R@1"] == 100.0
     assert figures["linear, 100% of labels"] > 50.0
+
+
+def test_a_folder_of_outcomes_on_other_clips_is_refused(tmp_path: Path) -> None:
+    claim(tmp_path, 20, [Path("here/a"), Path("here/b")])
+    claim(tmp_path, 20, [Path("elsewhere/a"), Path("elsewhere/b")])
+    with pytest.raises(ResumeError, match=r"'signs': 20.*'signs': 30"):
+        claim(tmp_path, 30, [Path("here/a"), Path("here/b")])
 
 
 def outcome(name: str, seed: int, value: float) -> Outcome:

@@ -13,7 +13,7 @@ import torch
 from model.errors import ExportError
 from training.errors import ConfigError
 from training.sl_slr import export as exporting
-from training.sl_slr.export import export, open_file
+from training.sl_slr.export import export, open_file, weighed
 from training.sl_slr.sequences import Sequence61, windows
 from training.sl_slr.state import Trained
 
@@ -84,6 +84,19 @@ def test_a_network_of_whole_clips_is_not_exported(trained: Trained, tmp_path: Pa
     data = replace(trained.config.data, cut="clip")
     with pytest.raises(ConfigError, match=r"data\.cut=clip"):
         export(replace(trained, config=replace(trained.config, data=data)), tmp_path / "out.onnx")
+
+
+def test_the_share_of_kept_values_can_be_chosen_afterwards(trained: Trained, waving: Sequence61) -> None:
+    own = replace(trained, network=copy.deepcopy(trained.network))
+    rows = windows(waving.num_frames, 12.5, 8, 2)
+    inputs = torch.from_numpy(waving.keypoints[rows]), torch.from_numpy(waving.known[rows])
+    with torch.no_grad():
+        before = own.network.encoder(*inputs).embedding
+        changed = weighed(own, 0.9)
+        after = changed.network.encoder(*inputs).embedding
+    assert "share of the kept values 0.9 instead of 0.5" in changed.provenance
+    torch.testing.assert_close(after[:, :-16], before[:, :-16] * (0.9 / 0.5) ** 0.5)
+    torch.testing.assert_close(after[:, -16:], before[:, -16:] * (0.1 / 0.5) ** 0.5)
 
 
 def test_an_unknown_precision_is_refused(trained: Trained, tmp_path: Path) -> None:
