@@ -84,6 +84,19 @@ def side_by_side(first: ToVector, second: ToVector) -> ToVector:
     return to_vector
 
 
+def remembered(to_vector: ToVector) -> ToVector:
+    """The same, each clip worked on once."""
+    # The clip is held beside its vector: the id of one that is gone would be given to another.
+    held: dict[int, tuple[Sequence61, Floats]] = {}
+
+    def recalled(clip: Sequence61) -> Floats:
+        if id(clip) not in held:
+            held[id(clip)] = (clip, to_vector(clip))
+        return held[id(clip)][1]
+
+    return recalled
+
+
 def vectors(to_vector: ToVector, clips: Sequence[Sequence61]) -> Floats:
     """[N, D] of many clips; zeros for a clip that shows no hand."""
     found: list[Floats | None] = []

@@ -22,7 +22,7 @@ from training.errors import EvaluationError, TrainingError
 from training.evaluate.baselines import bone_directions_wrists
 from training.evaluate.metrics import RECALL_AT, Metrics
 from training.sl_slr.config import Data
-from training.sl_slr.encode import ToVector, by_hand, cut, look_up, side_by_side
+from training.sl_slr.encode import ToVector, by_hand, cut, look_up, remembered, side_by_side
 from training.sl_slr.export import KIND, open_file
 from training.sl_slr.sequences import Sequence61, read_folder
 
@@ -69,10 +69,10 @@ def open_encoder(path: Path) -> FileEncoder:
 
 def rows(encoder: FileEncoder) -> Iterator[tuple[str, ToVector]]:
     """What is looked up by."""
-    plain = by_hand(bone_directions_wrists)
-    yield "the file", encoder.vector
+    plain, learned = remembered(by_hand(bone_directions_wrists)), remembered(encoder.vector)
+    yield "the file", learned
     yield "bone directions and wrists, no training", plain
-    yield "both similarities", side_by_side(encoder.vector, plain)
+    yield "both similarities", side_by_side(learned, plain)
 
 
 def main(
