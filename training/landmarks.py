@@ -137,7 +137,7 @@ def read_landmarks(file: Path) -> Landmarks:
             times_s = stored["times_s"].astype(np.float64) if "times_s" in stored else None
     except FileNotFoundError as error:
         raise LandmarksError(f"{file} is not there; `python -m training.pose` writes landmarks") from error
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise LandmarksError(
             f"{file} holds no landmarks ({error}); wanted are {', '.join(ARRAYS)}, fps and size: delete it and run "
             "`python -m training.pose` again"

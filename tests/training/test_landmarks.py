@@ -104,6 +104,9 @@ def test_what_is_no_landmark_file_is_named(tmp_path: Path, seen: Landmarks) -> N
     (tmp_path / "text.npz").write_text("no arrays")
     with pytest.raises(LandmarksError, match="holds no landmarks"):
         read_landmarks(tmp_path / "text.npz")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    with pytest.raises(LandmarksError, match="holds no landmarks"):
+        read_landmarks(tmp_path / "empty.npz")
     with (tmp_path / "short.npz").open("wb") as file:
         save_landmarks(file, replace(seen, left=seen.left[:3]))
     with pytest.raises(LandmarksError, match=r"arrays of shapes .*'left': \(3, 21, 4\)"):

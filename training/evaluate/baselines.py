@@ -48,7 +48,6 @@ from training.skeleton import (
     L_SHOULDER,
     L_WRIST,
     LEFT_HAND,
-    MIRROR,
     NUM_BODY_ANGLES,
     NUM_HAND_ANGLES,
     R_SHOULDER,
@@ -128,12 +127,17 @@ def read_signing(landmarks: Landmarks, *, mirrored: bool = False) -> Signing:
         landmarks: of the clip.
         mirrored: as if filmed in a mirror.
     """
-    observed = observe(landmarks).rows(landmarks.rows_at(FPS))
-    keypoints, confidence = observed.keypoints, observed.confidence
-    if mirrored:
-        keypoints, confidence = mirror_points(keypoints), confidence[:, MIRROR]
-    keypoints = _bridged_hands(keypoints)
-    pose = normalise(keypoints, confidence)
+    keypoints = observe(landmarks).keypoints[landmarks.rows_at(FPS)]
+    return make_signing(bridged_hands(mirror_points(keypoints) if mirrored else keypoints))
+
+
+def make_signing(keypoints: Reals) -> Signing:
+    """Make a clip comparable with others.
+
+    Args:
+        keypoints: [T, 61, 3] in one unit, at 25 frames per second; NaN where unknown.
+    """
+    pose = normalise(keypoints, np.ones(keypoints.shape[:2]))
     middle = (keypoints[:, L_SHOULDER] + keypoints[:, R_SHOULDER]) / 2.0
     width = np.nanmedian(np.linalg.norm(keypoints[:, L_SHOULDER] - keypoints[:, R_SHOULDER], axis=-1))
     points = regenerate(pose)
@@ -141,7 +145,7 @@ def read_signing(landmarks: Landmarks, *, mirrored: bool = False) -> Signing:
     return Signing((keypoints - middle[:, None]) / width, points, pose.angles.astype(np.float64), known)
 
 
-def _bridged_hands(keypoints: Reals) -> Reals:
+def bridged_hands(keypoints: Reals) -> Reals:
     """Each hand's keypoints relative to its wrist, filled in over short gaps, where the wrist is known."""
     filled = keypoints.copy()
     for hand, wrist in _HANDS:

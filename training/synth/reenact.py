@@ -6,6 +6,7 @@ are taken: lengths are the rig's own. What the detector missed for a moment is b
 a hand at rest; everything is smoothed without lag.
 """
 
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def read_landmarks(file: Path, size: tuple[int, int] | None = None) -> ClipLandm
         with np.load(file) as arrays:
             pose, world, left, right = (arrays[name].astype(float) for name in ("pose", "world", "left", "right"))
             fps, stored = float(arrays["fps"]), tuple(int(side) for side in arrays["size"])
-    except (OSError, ValueError, KeyError) as reason:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as reason:
         raise PoseError(
             f"{file} holds no landmarks: {reason}; wanted are pose, world, left, right, fps, size"
         ) from reason

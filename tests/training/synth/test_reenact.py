@@ -137,6 +137,9 @@ def test_the_report_says_what_a_body_of_the_same_build_loses(tmp_path, rig, trut
 def test_what_is_no_clip_is_refused(tmp_path, truth):
     with pytest.raises(PoseError, match="no landmarks"):
         read_landmarks(tmp_path / "nothing.npz")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    with pytest.raises(PoseError, match=r"empty\.npz holds no landmarks"):
+        read_landmarks(tmp_path / "empty.npz")
     arrays = detected(truth)
     del arrays["world"]
     with pytest.raises(PoseError, match="world"):

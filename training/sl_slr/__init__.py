@@ -1,0 +1,1 @@
+"""Self-supervised representations of signs from skeletons (SL-SLR, arXiv 2509.05188), and what they compare to."""

@@ -1,0 +1,315 @@
+"""All settings of pretraining on keypoint sequences, as plain data. Where no source prints a value: "Decision".
+
+A run is a preset with a few fields set: `override(paper(), ["steps=50", "method=byol"])`.
+"""
+
+import json
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from training.assignments import assign, differences, flatten, split
+from training.errors import ConfigError, ResumeError
+
+Method = Literal["sl-slr", "simclr", "moco", "byol"]
+Informative = Literal["thirds", "raised"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which sequences are learned from, and what is cut from them."""
+
+    sources: tuple[str, ...] = ("lexicon:120x8",)
+    """Each KIND:WHERE[@WEIGHT]. `lexicon:SIGNSxSIGNERS` performs that many signs by each of that many synthetic
+    signers, as a pose estimator would see them; `poses:FOLDER` are landmarks of real clips; `reenacted:FOLDERxBODIES`
+    those clips performed by other bodies. Drawn by weight, 1 where none is given."""
+    leave_out: tuple[str, ...] = ()
+    """Folders of landmarks. A gloss that two of them have is kept out of `poses` and `reenacted`: for looking clips of
+    one up among the other's."""
+    lexicon_seed: int = 1
+    """Draws the signs."""
+    first_signer: int = 0
+    """Number of the first synthetic signer: others have other numbers."""
+    cache: str = ""
+    """Folder in which performed clips are kept; empty: they are performed anew by every run."""
+    fps: float = 12.5
+    """Frames per second of what the encoder sees. Decision: 16 frames are then 1.28 s, about one sign."""
+    num_frames: int = 16
+    """Frames of a sequence."""
+    stride_frames: int = 2
+    """Frames between windows, where clips are looked up by windows."""
+    cut: Literal["clip", "window"] = "clip"
+    """`clip`: a whole clip, its frames taken evenly (the paper); `window`: consecutive frames from anywhere in it, as a
+    service sees them."""
+    partners: Literal["clip", "signer"] = "clip"
+    """Where the two views come from: the clip itself (the paper), or the same sign by another signer, where there is
+    one. Decision: ours; synthetic signs have names without anybody's labels."""
+
+    def __post_init__(self) -> None:
+        for name, (holds, allowed) in {
+            "data.fps": (0 < self.fps <= 25, "above 0 up to 25"),
+            "data.num_frames": (self.num_frames >= 4, "at least 4"),
+            "data.stride_frames": (1 <= self.stride_frames <= self.num_frames, "from 1 to data.num_frames"),
+            "data.sources": (bool(self.sources), "at least one source"),
+        }.items():
+            _require(self, name, holds, allowed)
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a view differs from what was performed. All but the shuffle are the same for every method."""
+
+    shuffle: bool = True
+    """Frames that say nothing are shuffled in both views (the paper's; SL-SLR alone)."""
+    informative: Informative = "thirds"
+    """Which frames say something: the middle third (the paper), or those in which a hand is raised above the middle of
+    the trunk. Decision: of the activity prior only that; its other condition, movement, would keep raising and dropping
+    a hand, which is what is to be shuffled."""
+    turn_deg: float = 8.0
+    """Standard deviation of the camera's way around the signer; a third of it for pitch, a sixth for roll. Decision."""
+    size: float = 0.08
+    """Standard deviation of the logarithm of the signer's size, and of width against height. Decision."""
+    noise: float = 0.004
+    """Standard deviation of every keypoint, metres; depth has twice that. Decision."""
+    hand_lost: float = 0.1
+    """Probability that a hand is not found for a few frames. Decision."""
+    pace: float = 0.15
+    """How much earlier or later a frame is taken, as a share of the sequence. Decision."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """The encoder and what stands on it while it learns."""
+
+    width: int = 96
+    """Channels of a frame."""
+    depth: int = 2
+    """Transformer blocks over frames."""
+    heads: int = 4
+    dim: int = 128
+    """Of what is learned of a sequence."""
+    projection: int = 128
+    """Of what the losses compare (the paper's)."""
+    hidden: int = 256
+    """Of the projector and the predictor."""
+    normed: bool = True
+    """Projections end in a batch normalisation without weights. Decision: with the two MSE terms alone and nothing that
+    keeps them apart, projections shrink to one point."""
+    kept: int = 0
+    """How many cosines over time of the hands' bones and wrists stand beside what is learned in the embedding: with 0
+    there are none (the paper). One, the mean, finds as much as all sixteen (docs/sl-slr.md). Decision: ours."""
+    metric: bool = False
+    """The kept values are centred and go through a matrix in which what differs between views of a sign counts less.
+    It begins as `levelling` measures it and is learned by `losses.on_embedding`. Decision: ours."""
+    level_on: int = 40
+    """Batches that the matrix is measured on."""
+    level_floor: float = 0.3
+    """Added to every direction's variance, as a share of their mean, so that none counts without bound."""
+    kept_share: float = 0.5
+    """Their share of the embedding's square."""
+
+    def __post_init__(self) -> None:
+        _require(self, "network.heads", self.width % self.heads == 0, f"a divisor of network.width, {self.width}")
+        _require(self, "network.kept_share", 0 < self.kept_share < 1, "between 0 and 1")
+        _require(self, "network.level_on", self.level_on >= 1, "at least 1")
+        _require(self, "network.level_floor", self.level_floor > 0, "more than 0")
+        _require(self, "network.metric", not self.metric or self.kept > 0, "true only with network.kept above 0")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of the methods."""
+
+    temperature: float = 0.1
+    """Of SimCLR and MoCo. Decision."""
+    queue: int = 1024
+    """Projections that MoCo remembers; a multiple of the batch. Decision."""
+    momentum: float = 0.99
+    """How slowly the second network of MoCo and BYOL follows. Decision."""
+    activity: float = 0.2
+    """Weight of the hands' activity, which every method learns beside."""
+    on_embedding: float = 0.0
+    """Weight of an InfoNCE on the embedding itself, between both views. Decision: ours, off in every comparison."""
+    collapse_spread: float = 0.05
+    """Below this spread of projections, 1 where they lie evenly around and 0 where all are the same, the run says that
+    it has collapsed."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW (the paper's, at 1e-4)."""
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.01
+    """On matrices. Decision."""
+    warmup_steps: int = 100
+    """Decision."""
+    clip_norm: float = 1.0
+    """Longest gradient. Decision."""
+
+
+@dataclass(frozen=True)
+class SlSlrConfig:
+    """A run. The defaults are the paper's where it prints any."""
+
+    preset: str = "paper"
+    """Where the settings come from, for the record."""
+    output: Path = Path("runs/sl-slr")
+    """Folder of checkpoints and curves."""
+    method: Method = "sl-slr"
+    data: Data = field(default_factory=Data)
+    views: Views = field(default_factory=Views)
+    network: Network = field(default_factory=Network)
+    losses: Losses = field(default_factory=Losses)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    seed: int = 0
+    """Draws everything but the lexicon."""
+    steps: int = 20_000
+    minutes: float = math.inf
+    """Minutes of training in all; the learning rate is at zero when they end."""
+    batch_size: int = 128
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    log_every: int = 50
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        rules = {
+            "batch_size": (self.batch_size >= 4, "at least 4"),
+            "steps": (self.steps >= 1, "at least 1"),
+            "minutes": (self.minutes > 0, "more than 0"),
+            "log_every": (self.log_every >= 1, "at least 1"),
+            "save_every": (self.save_every >= 1, "at least 1"),
+            "losses.temperature": (self.losses.temperature > 0, "more than 0"),
+            "losses.momentum": (0 <= self.losses.momentum < 1, "at least 0 and below 1"),
+            "network.kept": (0 <= self.network.kept <= self.data.num_frames, "from 0 to data.num_frames"),
+        }
+        for name, (holds, allowed) in rules.items():
+            _require(self, name, holds, allowed)
+        fits = self.method != "moco" or self.losses.queue % self.batch_size == 0
+        _require(self, "losses.queue", fits, f"a multiple of batch_size, {self.batch_size}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain data."""
+        fields: dict[str, Any] = TypeAdapter(SlSlrConfig).dump_python(self, mode="python")
+        return fields | {"output": str(self.output)}
+
+
+def _require(config: object, name: str, holds: bool, allowed: str) -> None:
+    """Refuse a value that can't be.
+
+    Raises:
+        ConfigError: names the field, the value and what is allowed.
+    """
+    if not holds:
+        path = name if isinstance(config, SlSlrConfig) else name.partition(".")[2]
+        raise ConfigError(f"{name} is {operator.attrgetter(path)(config)}; it must be {allowed}")
+
+
+NOT_OF_THE_RESULT = frozenset({"output", "minutes", "device", "data.cache", "log_every", "save_every"})
+"""Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
+
+
+def paper() -> SlSlrConfig:
+    """The paper's recipe on synthetic signers."""
+    return SlSlrConfig()
+
+
+def table() -> SlSlrConfig:
+    """What `training.sl_slr.compare` trains with every method: small enough for a minute on one core."""
+    return SlSlrConfig(
+        preset="table",
+        output=Path("runs/sl-slr-table"),
+        data=Data(sources=("lexicon:80x8",)),
+        network=Network(width=64),
+        optimiser=Optimiser(learning_rate=1e-3, warmup_steps=30),
+        steps=400,
+        batch_size=64,
+    )
+
+
+def serving() -> SlSlrConfig:
+    """An encoder for looking signs up: windows, views by other signers, and the hands' bones kept in the embedding."""
+    return SlSlrConfig(
+        preset="serving",
+        output=Path("runs/skeleton"),
+        data=Data(sources=("lexicon:400x6",), cut="window", partners="signer"),
+        network=Network(kept=1, metric=True, kept_share=0.9),
+        losses=Losses(on_embedding=1.0),
+        optimiser=Optimiser(learning_rate=1e-3, warmup_steps=100),
+        steps=4_000,
+    )
+
+
+def debug() -> SlSlrConfig:
+    """Does the machinery learn? Seconds on a CPU."""
+    return SlSlrConfig(
+        preset="debug",
+        output=Path("runs/sl-slr-debug"),
+        data=Data(sources=("lexicon:6x2",), num_frames=12),
+        network=Network(width=32, depth=1, heads=2, dim=32, projection=16, hidden=32),
+        losses=Losses(queue=32),
+        optimiser=Optimiser(learning_rate=1e-3, warmup_steps=5),
+        steps=30,
+        batch_size=8,
+        log_every=10,
+        save_every=10,
+    )
+
+
+PRESETS = {"paper": paper, "table": table, "serving": serving, "debug": debug}
+
+
+def read_preset(name: str) -> SlSlrConfig:
+    """A preset by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset is {name!r}; allowed are {', '.join(PRESETS)}")
+    return PRESETS[name]()
+
+
+def override(config: SlSlrConfig, settings: Sequence[str]) -> SlSlrConfig:
+    """A config with some fields set, each KEY=VALUE with keys as `valid_keys` lists them.
+
+    Raises:
+        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
+    """
+    for setting in settings:
+        config = assign(config, *split(setting), valid_keys())
+    return config
+
+
+def valid_keys() -> list[str]:
+    """All that can be set."""
+    return list(dict(flatten(SlSlrConfig())))
+
+
+def read_config(content: dict[str, Any]) -> SlSlrConfig:
+    """The inverse of `to_json`.
+
+    Raises:
+        ResumeError: it is of another version of this program.
+    """
+    try:
+        return TypeAdapter(SlSlrConfig).validate_python(content)
+    except ValueError as error:
+        raise ResumeError(f"the settings in the checkpoint are not of this version: {error}") from error
+
+
+def check_same(path: Path, old: dict[str, Any], new: SlSlrConfig) -> None:
+    """Make sure that a run goes on as it began.
+
+    Raises:
+        ResumeError: names every setting that changed.
+    """
+    # As JSON gives it back, which knows no tuples; checkpoints and outcomes are compared alike.
+    before, after = (json.loads(json.dumps(fields)) for fields in (old, new.to_json()))
+    if changed := differences(before, after, NOT_OF_THE_RESULT):
+        raise ResumeError(f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output")
