@@ -24,7 +24,7 @@ BENCH_CLIPS := $(wildcard $(foreach sign,bag door good tomato two,$(SHARED)/clip
 SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 GPU := .venv-gpu/.ready
-TRAIN_GROUPS := --group cpu --group train --group dev
+TRAIN_GROUPS := --group cpu --group train --group dev --group milvus-lite
 
 .PHONY: help run test soak hostile contract fire-test load audit check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
 

@@ -3,6 +3,7 @@
 import gc
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ from app.decoding.decoder import DecoderLimits
 from app.decoding.pool import DecoderPool
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError
 from app.failures import FailureLimit
+from app.index_watch import IndexWatch
 from app.jobs import Job, Jobs
 from app.progress import Progress
 from app.reindex import Mode, rebuild
@@ -18,8 +20,18 @@ from app.settings import Settings
 from index import snapshot
 from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
-from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
+from index.errors import (
+    EncoderMismatchError,
+    IndexAwayError,
+    IndexDeviceError,
+    IndexServerError,
+    SnapshotError,
+    SnapshotMissingError,
+)
 from index.gpu_index import require_gpu
+from index.in_use import InUse
+from index.milvus_connection import Address, Connection
+from index.milvus_server import MilvusServer
 from index.snapshot import Manifest
 from model.embed import Embedder
 from model.encoder import Encoder
@@ -48,9 +60,11 @@ class WarmableEncoder(Encoder, Protocol):
 class Services:
     """The parts that requests share. A search works on the dictionary it started with, whatever is loaded meanwhile."""
 
-    def __init__(self, settings: Settings, encoder: WarmableEncoder) -> None:
+    def __init__(self, settings: Settings, encoder: WarmableEncoder, server: MilvusServer | None = None) -> None:
         self.settings = settings
         self.encoder = encoder
+        self._server = server
+        self._index_watch = None if server is None else IndexWatch(server, lambda: self._dictionary, self.load)
         self.jobs = Jobs()
         self.wrong_keys = FailureLimit("wrong admin keys", at_once=WRONG_KEYS, every_s=WRONG_KEY_EVERY_S)
         # One client alone can so keep one decoder busy, and no more, once it has been noticed.
@@ -65,12 +79,19 @@ class Services:
         self._decoders: DecoderPool | None = None
 
     def load(self) -> None:
-        """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks."""
+        """Take the published snapshot into use; where that can't be done, keep the reason for whoever asks.
+
+        Raises:
+            IndexServerError: the server that searches can't be used; what is in use stays.
+        """
         try:
-            loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
+            loaded = self._loaded()
             loaded.require_encoder(self.encoder.info.encoder_id)
         except SnapshotMissingError as error:
             self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
+        except IndexServerError as error:
+            self._why_none = f"the dictionary can't be loaded: {error}"
+            raise
         except (SnapshotError, EncoderMismatchError) as error:
             self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
             log.warning("%s", self._why_none)
@@ -89,6 +110,17 @@ class Services:
             raise DictionaryEmptyError(self._why_none)
         return self._dictionary
 
+    def searchable(self) -> Dictionary:
+        """The dictionary in use, for a search; nobody should decode and encode for one that can't be answered.
+
+        Raises:
+            DictionaryEmptyError: there is none, and why.
+            IndexServerError: the server that searches can't be used.
+        """
+        if error := self._index_error():
+            raise error
+        return self.dictionary()
+
     def rebuild(self, progress: Progress, mode: Mode = Mode.MISSING) -> Manifest:
         """Index the dictionary folder, publish what has changed, and take the new snapshot into use.
 
@@ -100,8 +132,11 @@ class Services:
             SourceUnsetError: no folder is set.
             SourceError: see `reindex.rebuild`.
             SnapshotError: it could not be written, or not be read back; what was in use stays.
+            IndexServerError: the server that searches does not take it; what was in use stays.
         """
         folder = self._folder()
+        if self._server is not None:
+            self._server.require_usable()  # before hours of embedding, not after
         embedder = Embedder(self.encoder, limits=self.settings.video_limits)
         with EmbeddingCache(self.settings.cache) as cache:
             manifest = rebuild(
@@ -112,11 +147,12 @@ class Services:
                 progress=progress,
                 mode=mode,
                 decoding=replace(self._decoding, seconds=PATIENCE * self._decoding.seconds),
+                server=self._server,
             )
             cache.prune(self.settings.max_cache_bytes)
         if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
             gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
-            self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=self.settings.index_device))
+            self._use(self._loaded(manifest.snapshot_id))
         return manifest
 
     def activate(self, snapshot_id: str) -> Dictionary:
@@ -127,6 +163,7 @@ class Services:
             SnapshotDamagedError: it is not what was published.
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
+            IndexServerError: the server that searches can't be used.
         """
         gc.collect()
         activated = snapshot.activate(
@@ -134,6 +171,7 @@ class Services:
             snapshot_id,
             encoder_id=self.encoder.info.encoder_id,
             device=self.settings.index_device,
+            server=self._server,
         )
         self._use(activated)
         return activated
@@ -165,6 +203,22 @@ class Services:
             self._warming = threading.Thread(target=self._warm, name="warm-up")
             self._warming.start()
 
+    def look_after_index(self) -> None:
+        """Look whether the server that searches can be used, load what was published, and note how it went.
+
+        Raises:
+            IndexServerError: it can't be used.
+        """
+        if self._index_watch is None:
+            self.load()
+        else:
+            self._index_watch.look()
+
+    def start_watching(self) -> None:
+        """Look after the server that searches in the background, where there is one."""
+        if self._index_watch is not None:
+            self._index_watch.start()
+
     def start_decoders(self) -> None:
         """Start the processes that decode query videos; they get ready beside whatever else there is to do."""
         self._decoders = self._new_decoders()
@@ -186,6 +240,7 @@ class Services:
         checks = {
             "encoder": self._encoder_state,
             "dictionary": READY if self._dictionary is not None else self._why_none,
+            **({} if self._index_watch is None else {"index": str(self._index_error() or READY)}),
             **others,
         }
         if missing := [f"{part}: {state}" for part, state in checks.items() if state != READY]:
@@ -194,6 +249,8 @@ class Services:
     def close(self) -> None:
         """Stop the background work and wait for it."""
         self.jobs.close()
+        if self._index_watch is not None:
+            self._index_watch.close()
         if self._decoders is not None:
             self._decoders.close()
         if self._warming is not None:
@@ -204,6 +261,16 @@ class Services:
         self._dictionary = loaded
         # It holds no cycles and stays for long: no search should wait until it was looked through for garbage.
         gc.freeze()
+
+    def _loaded(self, snapshot_id: str | None = None) -> Dictionary:
+        """A snapshot, the current one unless told otherwise, searched where the settings say."""
+        return snapshot.load(
+            self.settings.snapshots, snapshot_id, device=self.settings.index_device, server=self._server
+        )
+
+    def _index_error(self) -> IndexServerError | None:
+        """Why the server that searches can't be used; None where it can, or there is none."""
+        return None if self._index_watch is None else self._index_watch.error
 
     def _new_decoders(self) -> DecoderPool:
         return DecoderPool(self.settings.decoders, self._decoding)
@@ -245,6 +312,28 @@ def open_encoder(settings: Settings) -> OnnxEncoder:
     )
 
 
+def open_server(settings: Settings) -> MilvusServer | None:
+    """The server that searches, where the settings name one. It is not asked anything yet.
+
+    Raises:
+        IndexDeviceError: a GPU is asked for as well.
+        SnapshotError: the data folder has no id, and none can be made.
+    """
+    if settings.index is None:
+        return None
+    if settings.index_device != "cpu":
+        raise IndexDeviceError(
+            f"SIGNDEX_INDEX asks for a server ({settings.index}), SIGNDEX_INDEX_DEVICE={settings.index_device} for a"
+            " search in this process; unset one of them"
+        )
+    token = "" if settings.index_token is None else settings.index_token.get_secret_value()
+    return MilvusServer(
+        Connection(Address.parse(settings.index), token),
+        snapshot.folder_id(settings.snapshots),
+        InUse(settings.snapshots / ".in-use"),
+    )
+
+
 def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:
     """Open the encoder, tidy up after a killed writer and load the published snapshot, where there is one.
 
@@ -256,15 +345,17 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
         IndexDeviceError: the index was asked to live on a GPU and can't.
+        IndexRefusedError: the server that searches has something else than expected. One that is away is waited for.
     """
     if settings.index_device == "cuda":
         require_gpu()
     opened = encoder or open_encoder(settings)
-    services = Services(settings, opened)
+    services = Services(settings, opened, open_server(settings))
     if warm:
         services.start_decoders()
         services.start_warming()
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
-    services.load()
+    with suppress(IndexAwayError):  # `searchable` and `require_ready` tell of it
+        services.look_after_index()
     return services
