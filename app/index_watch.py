@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from index.dictionary import Dictionary
-from index.errors import IndexServerError
+from index.errors import IndexAwayError, IndexServerError
 from index.milvus_server import MilvusServer
 
 EVERY_S = 2.0
@@ -27,6 +27,8 @@ class IndexWatch:
             reload: takes the published snapshot into use, anew, and so brings to the server what it has lost.
         """
         self._trouble: tuple[type[IndexServerError], str] | None = None
+        self._is_due = True
+        """True where the published snapshot could not be loaded for want of the server, or was not tried yet."""
         self._server = server
         self._dictionary = dictionary
         self._reload = reload
@@ -62,17 +64,28 @@ class IndexWatch:
         """
         try:
             self._server.require_usable()
-            used = self._dictionary()
-            if used is None or not self._server.can_search(used.snapshot_id, used.encoder_id):
+            self._is_due = self._is_due or self._has_lost()
+            if self._is_due:
                 self._reload()
         except IndexServerError as error:
-            if self._trouble is None:
-                log.warning("%s", error)
-            self._trouble = type(error), str(error)
+            self._note(type(error), str(error))
             raise
         if self._trouble is not None:
             log.warning("the server of the index can be asked again")
-        self._trouble = None
+        self._trouble, self._is_due = None, False
+
+    def _has_lost(self) -> bool:
+        """True where the server does not have what is in use; to bring it there may take a while."""
+        used = self._dictionary()
+        if used is None or self._server.can_search(used.snapshot_id, used.encoder_id):
+            return False
+        self._note(IndexAwayError, f"the server of the index has lost snapshot {used.snapshot_id}; it is brought back")
+        return True
+
+    def _note(self, kind: type[IndexServerError], text: str) -> None:
+        if self._trouble is None:
+            log.warning("%s", text)
+        self._trouble = kind, text
 
     def _go_on(self) -> None:
         while not self._ending.wait(EVERY_S):

@@ -73,6 +73,8 @@ class Services:
         )
         self._decoding = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
         self._dictionary: Dictionary | None = None
+        self._swapping = threading.Lock()
+        """Held from reading what is published to taking it into use: the last one published is the one in use."""
         self._why_none = "nothing was loaded yet"
         self._encoder_state = "warming up"
         self._warming: threading.Thread | None = None
@@ -84,21 +86,8 @@ class Services:
         Raises:
             IndexServerError: the server that searches can't be used; what is in use stays.
         """
-        try:
-            loaded = self._loaded()
-            loaded.require_encoder(self.encoder.info.encoder_id)
-        except SnapshotMissingError as error:
-            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
-        except IndexServerError as error:
-            self._why_none = f"the dictionary can't be loaded: {error}"
-            raise
-        except (SnapshotError, EncoderMismatchError) as error:
-            self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
-            log.warning("%s", self._why_none)
-        else:
-            for note in loaded.notes:
-                log.warning("%s", note)
-            self._use(loaded)
+        with self._swapping:
+            self._load()
 
     def dictionary(self) -> Dictionary:
         """The dictionary in use.
@@ -150,9 +139,10 @@ class Services:
                 server=self._server,
             )
             cache.prune(self.settings.max_cache_bytes)
-        if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
-            gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
-            self._use(self._loaded(manifest.snapshot_id))
+        with self._swapping:
+            if self._dictionary is None or self._dictionary.snapshot_id != manifest.snapshot_id:
+                gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
+                self._use(self._loaded(manifest.snapshot_id))
         return manifest
 
     def activate(self, snapshot_id: str) -> Dictionary:
@@ -165,15 +155,16 @@ class Services:
             SnapshotWriteError: the disk did not take the change.
             IndexServerError: the server that searches can't be used.
         """
-        gc.collect()
-        activated = snapshot.activate(
-            self.settings.snapshots,
-            snapshot_id,
-            encoder_id=self.encoder.info.encoder_id,
-            device=self.settings.index_device,
-            server=self._server,
-        )
-        self._use(activated)
+        with self._swapping:
+            gc.collect()
+            activated = snapshot.activate(
+                self.settings.snapshots,
+                snapshot_id,
+                encoder_id=self.encoder.info.encoder_id,
+                device=self.settings.index_device,
+                server=self._server,
+            )
+            self._use(activated)
         return activated
 
     def video_folder(self) -> Path:
@@ -255,6 +246,23 @@ class Services:
             self._decoders.close()
         if self._warming is not None:
             self._warming.join()
+
+    def _load(self) -> None:
+        try:
+            loaded = self._loaded()
+            loaded.require_encoder(self.encoder.info.encoder_id)
+        except SnapshotMissingError as error:
+            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
+        except IndexServerError as error:
+            self._why_none = f"the dictionary can't be loaded: {error}"
+            raise
+        except (SnapshotError, EncoderMismatchError) as error:
+            self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
+            log.warning("%s", self._why_none)
+        else:
+            for note in loaded.notes:
+                log.warning("%s", note)
+            self._use(loaded)
 
     def _use(self, loaded: Dictionary) -> None:
         """Take a dictionary into use."""
@@ -347,10 +355,11 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
         IndexDeviceError: the index was asked to live on a GPU and can't.
         IndexRefusedError: the server that searches has something else than expected. One that is away is waited for.
     """
+    server = open_server(settings)
     if settings.index_device == "cuda":
         require_gpu()
     opened = encoder or open_encoder(settings)
-    services = Services(settings, opened, open_server(settings))
+    services = Services(settings, opened, server)
     if warm:
         services.start_decoders()
         services.start_warming()

@@ -12,8 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-EXPIRY_S = 120.0
-"""After which a file that was not renewed counts for nothing."""
+EXPIRY_S = 900.0
+"""After which a file that was not renewed counts for nothing; longer than any single step of what it is noted for."""
 UNNOTED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
 """Why nothing can be noted: this process may only read, or the folder around is gone, and with it what was used."""
 

@@ -88,8 +88,12 @@ class Connection:
         self._connecting = threading.Lock()
         self._failed: tuple[float, str] | None = None
 
-    def call(self, task: Callable[["MilvusClient"], T]) -> T:
+    def call(self, task: Callable[["MilvusClient"], T], patience_s: float = PATIENCE_S) -> T:
         """Do something with the client; tried again for a while, so it must be something that may happen twice.
+
+        Args:
+            task: takes the client.
+            patience_s: seconds after which it is not tried once more; a call that hangs ends by its own timeout.
 
         Raises:
             IndexAwayError: the server does not answer, or is not ready.
@@ -99,7 +103,7 @@ class Connection:
 
         retrying = Retrying(
             retry=retry_if_exception_type(IndexAwayError),
-            stop=stop_after_delay(PATIENCE_S),
+            stop=stop_after_delay(patience_s),
             wait=wait_exponential_jitter(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S, jitter=FIRST_WAIT_S),
             reraise=True,
         )

@@ -32,8 +32,10 @@ SCHEMA = 1
 OURS = re.compile(r"signdex_(\d+)_")
 NAME = re.compile(r"signdex_\d+_([0-9a-f]{12})_([0-9a-f]{12})_([0-9a-f]{12})(_[0-9a-f]{8})?")
 ALIAS = "signdex_current"
-WRITE_S = 120.0
+WRITE_S = 600.0
 """The longest that one step of filling may take on the server."""
+FILL_PATIENCE_S = 60.0
+"""How long one step of filling is tried again: nobody waits for it, and the steps before it were not for nothing."""
 LOAD_S = 900.0
 """The longest that a collection may take into the server's memory."""
 QUICK_S = 5.0
@@ -178,18 +180,19 @@ class MilvusServer:
 
     def _fill(self, name: str, vectors: Floats, entries: Sequence[Entry]) -> None:
         """Bring vectors to the server: aside, and under their name once all of them are there."""
+        call = partial(self.connection.call, patience_s=FILL_PATIENCE_S)
         rows_of = batches(unit_rows(vectors), entries)
         draft = f"{name}_{secrets.token_hex(4)}"
         self._in_use.hold(draft)
         try:
-            self.connection.call(lambda client: _create(client, draft, vectors.shape[1]))
+            call(lambda client: _create(client, draft, vectors.shape[1]))
             for rows in rows_of:
                 # Upserts: what is sent twice, because the answer was lost, is there once.
-                self.connection.call(partial(_upsert, name=draft, rows=rows))
+                call(partial(_upsert, name=draft, rows=rows))
                 self._in_use.renew()
-            self.connection.call(lambda client: client.flush(draft, timeout=WRITE_S))
-            self.connection.call(lambda client: _create_index(client, draft))
-            self.connection.call(lambda client: _give_name(client, draft, name))
+            call(lambda client: client.flush(draft, timeout=WRITE_S))
+            call(lambda client: _create_index(client, draft))
+            call(lambda client: _give_name(client, draft, name))
         except BaseException:
             with suppress(IndexServerError):  # where it can't be dropped now, `drop_all_but` does so later
                 self.connection.call(partial(_drop, name=draft))

@@ -2,11 +2,14 @@
 
 import shutil
 import time
+from dataclasses import dataclass
 
 import pytest
 from pydantic import SecretStr
 
+from app.__main__ import _fill as fill
 from app.errors import DictionaryEmptyError
+from app.index_watch import IndexWatch
 from app.services import open_services
 from app.settings import Settings
 from index import snapshot
@@ -107,11 +110,60 @@ def test_a_dropped_collection_is_made_anew_by_itself(lite, start, dictionary_fol
     assert names(lite.address) == [name]
 
 
+class FlakyServer:
+    """A server of which a test says how it is."""
+
+    def __init__(self):
+        self.error, self.has_it = None, True
+
+    def require_usable(self):
+        if self.error:
+            raise self.error
+
+    def can_search(self, snapshot_id, encoder_id):
+        return self.has_it
+
+
+@dataclass
+class Loaded:
+    snapshot_id: str = "a" * 12
+    encoder_id: str = "b" * 12
+
+
+def test_what_is_published_is_loaded_once_and_again_only_after_a_loss():
+    server, used, seen = FlakyServer(), [], []
+
+    def reload():
+        seen.append(watch.error)
+        used[:] = [Loaded()]
+
+    watch = IndexWatch(server, lambda: used[0] if used else None, reload)
+    server.error = IndexAwayError("away")
+    for _ in range(2):
+        with pytest.raises(IndexAwayError, match="away"):
+            watch.look()
+    assert seen == []
+    server.error = None
+    for _ in range(3):
+        watch.look()
+    assert len(seen) == 1
+    assert watch.error is None
+    server.has_it = False
+    watch.look()
+    assert "brought back" in str(seen[1]), "searches are refused while it is brought back"
+    used.clear()
+    server.has_it = True
+    watch.look()
+    assert len(seen) == 2, "a snapshot that was refused for itself is not read again every two seconds"
+
+
 def test_a_reindex_is_refused_before_anything_is_embedded_while_milvus_is_away(settings, progress):
     services = open_services(settings.model_copy(update={"index": "milvus://127.0.0.1:1"}), FakeEncoder())
     with pytest.raises(IndexAwayError, match=r"127\.0\.0\.1:1"):
         services.rebuild(progress)
     assert progress.phases == []
+    fill(services)
+    assert not (services.settings.snapshots / "CURRENT").exists()
     with pytest.raises(IndexAwayError):
         services.searchable()
     with pytest.raises(DictionaryEmptyError):

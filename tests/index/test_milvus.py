@@ -174,6 +174,7 @@ def test_a_publish_that_the_server_does_not_take_leaves_everything_as_it_was(tmp
         raise IndexAwayError("gone")
 
     monkeypatch.setattr("index.milvus_server._give_name", fails)
+    monkeypatch.setattr("index.milvus_server.FILL_PATIENCE_S", 0.0)
     with pytest.raises(IndexAwayError):
         publish(tmp_path / "s", server, seed=1)
     assert snapshot.current_id(tmp_path / "s") == first.snapshot_id
