@@ -25,7 +25,7 @@ SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 GPU := .venv-gpu/.ready
 RAY := .venv-ray/.ready
-TRAIN_GROUPS := --group cpu --group train --group dev
+TRAIN_GROUPS := --group cpu --group train --group dev --group milvus-lite
 
 .PHONY: help run test soak hostile contract fire-test load capacity audit check format bench bench-service bench-scale bench-gpu bench-ray test-gpu test-ray openapi serve-test docker-test lock clean
 

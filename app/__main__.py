@@ -27,6 +27,7 @@ from app.services import Services, open_services
 from app.settings import MAX_K, Settings
 from index import snapshot
 from index.catalogue import Filters
+from index.errors import IndexAwayError, IndexServerError
 from index.snapshot import Manifest
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Look a sign up by signing it.")
@@ -243,7 +244,9 @@ def _rebuild_on_cluster(address: str, settings: Settings, mode: Mode) -> Manifes
 def _fill(services: Services) -> None:
     """Index SIGNDEX_DICTIONARY where it is set and nothing usable was published."""
     try:
-        services.dictionary()
+        services.searchable()
+    except IndexServerError as error:
+        errors.print(str(error), style="yellow", markup=False)
     except DictionaryEmptyError as empty:
         errors.print(str(empty), style="yellow", markup=False)
         if services.settings.dictionary is None:
@@ -255,7 +258,7 @@ def _fill(services: Services) -> None:
             _show_build(manifest, as_json=False, console=errors)
         except (JobRunningError, BoardError) as error:
             errors.print(f"not indexed here: {error}", style="yellow", markup=False)
-        except SourceError as error:
+        except (SourceError, IndexAwayError) as error:
             errors.print(f"nothing indexed: {error}", style="red", markup=False)
 
 
@@ -333,7 +336,8 @@ def main() -> None:
     except ValidationError as error:
         for wrong in error.errors():
             name = "_".join(["SIGNDEX", *(str(part).upper() for part in wrong["loc"])])
-            seen = "its value" if "KEY" in name else repr(wrong["input"])
+            is_secret = "KEY" in name or "TOKEN" in name or "@" in str(wrong["input"])
+            seen = "its value" if is_secret else repr(wrong["input"])
             errors.print(f"error: {name}: {seen}: {wrong['msg']}", style="red", markup=False)
         sys.exit(1)
 

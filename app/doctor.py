@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 
 from app import VERSION
-from app.services import FILL_COMMAND, encoder_file, open_encoder
+from app.services import FILL_COMMAND, encoder_file, open_encoder, open_server
 from app.settings import Settings
 from index import snapshot
 from index.errors import DictionaryError, SnapshotMissingError
@@ -113,7 +113,10 @@ def _dictionary(settings: Settings) -> list[Finding]:
     try:
         if settings.index_device == "cuda":
             require_gpu()
-        found = snapshot.load(settings.snapshots, device=settings.index_device)
+        server = open_server(settings)
+        if server is not None:
+            server.require_usable()
+        found = snapshot.load(settings.snapshots, device=settings.index_device, server=server)
     except SnapshotMissingError:
         return [
             Finding("dictionary", f"none is published yet; `{FILL_COMMAND}` does so"),
@@ -126,7 +129,7 @@ def _dictionary(settings: Settings) -> list[Finding]:
     about = f"{found.snapshot_id} of encoder {found.encoder_id}, {found.num_entries} videos of {found.num_signs} signs"
     return [
         Finding("dictionary", about),
-        Finding("search", f"{1000 * seconds:.2f} ms for {K} signs, on {settings.index_device}"),
+        Finding("search", f"{1000 * seconds:.2f} ms for {K} signs, on {settings.index or settings.index_device}"),
     ]
 
 

@@ -225,6 +225,12 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
         HTTPStatus.SERVICE_UNAVAILABLE, "other-encoder", NOT_SEARCHABLE
     ),
     dictionary_errors.IndexDeviceError: INTERNAL,
+    dictionary_errors.IndexServerError: INTERNAL,
+    dictionary_errors.IndexAddressError: INTERNAL,
+    dictionary_errors.IndexAwayError: ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "index-away", "The index can't be searched just now"
+    ),
+    dictionary_errors.IndexRefusedError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "index-refused", NOT_SEARCHABLE),
     dictionary_errors.SignUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "sign-unknown", "There is no such sign"),
     dictionary_errors.EntryUnknownError: ProblemKind(HTTPStatus.NOT_FOUND, "entry-unknown", "There is no such entry"),
     dictionary_errors.SelfCheckError: INTERNAL,

@@ -39,6 +39,7 @@ def create_app(settings: Settings, services: Services | None = None) -> FastAPI:
         app.state.pictures = Pictures(opened, searches)
         opened.start_warming()
         opened.start_following()
+        opened.start_watching()
         yield
         await searches.close()
         await to_thread.run_sync(opened.close)

@@ -26,6 +26,7 @@ from app.errors import (
 )
 from app.request_ids import REQUEST_ID_HEADER, request_id
 from app.schemas import InvalidPart, Problem
+from index.errors import IndexAwayError
 
 MEDIA_TYPE = "application/problem+json"
 CALLER_GONE = 499
@@ -149,7 +150,7 @@ def _headers(error: Exception) -> dict[str, str]:
     """Headers that belong to an error."""
     if isinstance(error, AdminKeyError):
         return {"WWW-Authenticate": "Bearer"}
-    if isinstance(error, OverloadedError | TooManyFailuresError):
+    if isinstance(error, OverloadedError | TooManyFailuresError | IndexAwayError):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, JobRunningError):
         return {"Location": f"/v1/jobs/{error.members['job_id']}"}

@@ -30,7 +30,7 @@ from index.cache import ClipKey, EmbeddingCache, WindowEmbeddings
 from index.checks import Examination
 from index.entries import Entry
 from index.errors import SnapshotError, VectorsError
-from index.protocol import Floats, unit_rows
+from index.protocol import Floats, VectorServer, unit_rows
 from index.snapshot import Manifest
 from model.embed import Embedder, EncodedWindows
 from model.errors import EncoderOutputError
@@ -91,6 +91,7 @@ def rebuild(
     mode: Mode = Mode.MISSING,
     decoding: DecoderLimits = bulk.DECODER_LIMITS,
     embed_clips: EmbedClips = bulk.embed_clips,
+    server: VectorServer | None = None,
 ) -> Manifest:
     """Publish the clips of a folder as the new snapshot, unless it would only repeat the current one.
 
@@ -105,6 +106,7 @@ def rebuild(
         mode: embed what is new or changed, or everything.
         decoding: limits of decoding one clip.
         embed_clips: who embeds: this machine, or several.
+        server: where the vectors are searched, if not in this process.
 
     Returns:
         The manifest of the snapshot that is current now. Where nothing has changed it is the one of before, with the
@@ -116,6 +118,7 @@ def rebuild(
         NothingUsableError: not one clip could be used.
         SelfCheckError: the new vectors do not find themselves.
         SnapshotWriteError: the disk did not take the snapshot.
+        IndexServerError: the server did not take the vectors.
     """
     gathered = Gathered()
     with gathered.timed("scan"):
@@ -148,7 +151,9 @@ def rebuild(
     if same is not None and all(same.report.get(name) == report[name] for name in LASTING):
         manifest = replace(same, report=report)
     else:
-        manifest = snapshot.publish(snapshots, vectors, entries, encoder_id=encoder_id, report=report, built=built)
+        manifest = snapshot.publish(
+            snapshots, vectors, entries, encoder_id=encoder_id, report=report, built=built, server=server
+        )
     cache.touch(_both(w.key)[side] for w in wanted for side in (0, 1))
     progress.advance()
     return manifest

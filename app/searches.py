@@ -61,9 +61,10 @@ class Searches:
             VideoError: the video can't be used, and why.
             VideoTooCostlyError: it takes more time or memory than allowed.
             EncoderMismatchError: the dictionary was made by another encoder.
+            IndexServerError: the server that searches can't be used.
         """
         with self.places.taken():
-            dictionary = self._services.dictionary()
+            dictionary = self._services.searchable()
             began = time.perf_counter()
             limits = self._services.settings.video_limits
             cut = await self.decode(lambda decoder: decoder.cut(video, self._cutting, limits, stretch))
@@ -90,7 +91,7 @@ class Searches:
         """
         clip = self.kept.get(query_id)
         vector = vector_of(clip, self._cutting.window_s, stretch)
-        found = await self._nearest(self._services.dictionary(), vector, k, filters)
+        found = await self._nearest(self._services.searchable(), vector, k, filters)
         return replace(found, query_id=query_id, clip=clip)
 
     async def nearest(self, vector: Floats, *, k: int, filters: Filters) -> Lookup:
@@ -102,7 +103,7 @@ class Searches:
         dim = self._services.encoder.info.config.dim
         if len(vector) != dim:
             raise VectorError(f"the vector has {len(vector)} numbers; those of this encoder have {dim}")
-        return await self._nearest(self._services.dictionary(), unit(vector), k, filters)
+        return await self._nearest(self._services.searchable(), unit(vector), k, filters)
 
     async def decode(self, task: Callable[[Decoder], T]) -> T:
         """Do something with a decoder, see `DecoderPool.run`."""

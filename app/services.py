@@ -5,6 +5,7 @@ import logging
 import secrets
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from app.decoding.decoder import DecoderLimits
 from app.decoding.pool import DecoderPool
 from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError, VideoMissingError
 from app.failures import FailureLimit
+from app.index_watch import IndexWatch
 from app.jobs import Jobs
 from app.progress import Progress
 from app.reindex import Mode, rebuild
@@ -23,8 +25,19 @@ from app.settings import Settings
 from index import snapshot
 from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
-from index.errors import EncoderMismatchError, SnapshotDamagedError, SnapshotError, SnapshotMissingError
+from index.errors import (
+    EncoderMismatchError,
+    IndexAwayError,
+    IndexDeviceError,
+    IndexServerError,
+    SnapshotDamagedError,
+    SnapshotError,
+    SnapshotMissingError,
+)
 from index.gpu_index import require_gpu
+from index.in_use import InUse
+from index.milvus_connection import Address, Connection
+from index.milvus_server import MilvusServer
 from index.snapshot import Manifest
 from model.embed import Embedder
 from model.encoder import Encoder
@@ -57,9 +70,11 @@ class WarmableEncoder(Encoder, Protocol):
 class Services:
     """The parts that requests share. A search works on the dictionary it started with, whatever is loaded meanwhile."""
 
-    def __init__(self, settings: Settings, encoder: WarmableEncoder) -> None:
+    def __init__(self, settings: Settings, encoder: WarmableEncoder, server: MilvusServer | None = None) -> None:
         self.settings = settings
         self.encoder = encoder
+        self._server = server
+        self._index_watch = None if server is None else IndexWatch(server, lambda: self._dictionary, self.load)
         self.board = Board(settings.board, f"{socket.gethostname()}:{settings.port}-{secrets.token_hex(3)}")
         self.jobs = Jobs(self.board, lambda job, progress: self.rebuild(progress, Mode(job.mode), run=job.id))
         self.wrong_keys = FailureLimit("wrong admin keys", at_once=WRONG_KEYS, every_s=WRONG_KEY_EVERY_S)
@@ -72,6 +87,7 @@ class Services:
         self._source: str | None = None
         """The folder that the dictionary in use was made of."""
         self._swapping = threading.Lock()
+        """Held from reading what is published to taking it into use: the last one published is the one in use."""
         self._refused: str | None = None
         """What was published last and can't be used."""
         self._repeated: list[Repeated] = []
@@ -87,17 +103,27 @@ class Services:
 
         Raises:
             IndexDeviceError: the device of the index can't take it.
+            IndexServerError: the server that searches can't be used; it is tried again when it is asked next.
         """
         with self._swapping:
             published = self._published()
             if published not in (self.snapshot_id, self._refused):
                 self._refused = published  # until it turns out to be usable
-                self._load()
+                try:
+                    self._load()
+                except IndexServerError:
+                    self._refused = None
+                    raise
 
     @property
     def snapshot_id(self) -> str | None:
         """Of the dictionary in use."""
         return self._dictionary.snapshot_id if self._dictionary is not None else None
+
+    def load(self) -> None:
+        """Take the published snapshot into use anew, even if it is in use; as `follow` otherwise."""
+        with self._swapping:
+            self._load()
 
     def dictionary(self) -> Dictionary:
         """The dictionary in use.
@@ -108,6 +134,17 @@ class Services:
         if self._dictionary is None:
             raise DictionaryEmptyError(self._why_none)
         return self._dictionary
+
+    def searchable(self) -> Dictionary:
+        """The dictionary in use, for a search; nobody should decode and encode for one that can't be answered.
+
+        Raises:
+            DictionaryEmptyError: there is none, and why.
+            IndexServerError: the server that searches can't be used.
+        """
+        if error := self._index_error():
+            raise error
+        return self.dictionary()
 
     def rebuild(
         self,
@@ -129,8 +166,11 @@ class Services:
             SourceUnsetError: no folder is set.
             SourceError: see `reindex.rebuild`.
             SnapshotError: it could not be written, or not be read back; what was in use stays.
+            IndexServerError: the server that searches does not take it; what was in use stays.
         """
         folder = self._folder()
+        if self._server is not None:
+            self._server.require_usable()  # before hours of embedding, not after
         with EmbeddingCache(self.settings.cache, run) as cache:
             manifest = rebuild(
                 folder,
@@ -141,13 +181,13 @@ class Services:
                 mode=mode,
                 decoding=bulk_decoding(self.settings),
                 embed_clips=embed_clips,
+                server=self._server,
             )
             cache.prune(self.settings.max_cache_bytes)
         with self._swapping:
             if self.snapshot_id != manifest.snapshot_id:
                 gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
-                device = self.settings.index_device
-                self._use(snapshot.load(self.settings.snapshots, manifest.snapshot_id, device=device))
+                self._use(self._loaded(manifest.snapshot_id))
         return manifest
 
     def embedder(self) -> Embedder:
@@ -176,6 +216,7 @@ class Services:
             SnapshotDamagedError: it is not what was published.
             EncoderMismatchError: another encoder made it.
             SnapshotWriteError: the disk did not take the change.
+            IndexServerError: the server that searches can't be used.
         """
         with self._swapping:
             gc.collect()
@@ -184,6 +225,7 @@ class Services:
                 snapshot_id,
                 encoder_id=self.encoder.info.encoder_id,
                 device=self.settings.index_device,
+                server=self._server,
             )
             self._use(activated)
         return activated
@@ -228,6 +270,22 @@ class Services:
             self._warming = threading.Thread(target=self._warm, name="warm-up")
             self._warming.start()
 
+    def look_after_index(self) -> None:
+        """Look whether the server that searches can be used, load what was published, and note how it went.
+
+        Raises:
+            IndexServerError: it can't be used.
+        """
+        if self._index_watch is None:
+            self.load()
+        else:
+            self._index_watch.look()
+
+    def start_watching(self) -> None:
+        """Look after the server that searches in the background, where there is one."""
+        if self._index_watch is not None:
+            self._index_watch.start()
+
     def start_decoders(self) -> None:
         """Start the processes that decode query videos; they get ready beside whatever else there is to do."""
         self._decoders = self._new_decoders()
@@ -249,6 +307,7 @@ class Services:
         checks = {
             "encoder": self._encoder_state,
             "dictionary": READY if self._dictionary is not None else self._why_none,
+            **({} if self._index_watch is None else {"index": str(self._index_error() or READY)}),
             **others,
         }
         if missing := [f"{part}: {state}" for part, state in checks.items() if state != READY]:
@@ -260,6 +319,8 @@ class Services:
         for repeated in self._repeated:
             repeated.close()
         self.board.leave()
+        if self._index_watch is not None:
+            self._index_watch.close()
         if self._decoders is not None:
             self._decoders.close()
         if self._warming is not None:
@@ -279,11 +340,14 @@ class Services:
         if self._dictionary is not None:
             gc.collect()  # as in `rebuild`
         try:
-            loaded = snapshot.load(self.settings.snapshots, device=self.settings.index_device)
+            loaded = self._loaded()
             loaded.require_encoder(self.encoder.info.encoder_id)
             self._use(loaded)
         except SnapshotMissingError as error:
             self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
+        except IndexServerError as error:
+            self._why_none = f"the dictionary can't be loaded: {error}"
+            raise
         except (SnapshotError, EncoderMismatchError) as error:
             self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
             log.warning("%s", self._why_none)
@@ -304,6 +368,16 @@ class Services:
         self._refused = None
         # It holds no cycles and stays for long: no search should wait until it was looked through for garbage.
         gc.freeze()
+
+    def _loaded(self, snapshot_id: str | None = None) -> Dictionary:
+        """A snapshot, the current one unless told otherwise, searched where the settings say."""
+        return snapshot.load(
+            self.settings.snapshots, snapshot_id, device=self.settings.index_device, server=self._server
+        )
+
+    def _index_error(self) -> IndexServerError | None:
+        """Why the server that searches can't be used; None where it can, or there is none."""
+        return None if self._index_watch is None else self._index_watch.error
 
     def _new_decoders(self) -> DecoderPool:
         return DecoderPool(self.settings.decoders, self._decoding)
@@ -350,6 +424,28 @@ def open_encoder(settings: Settings) -> OnnxEncoder:
     )
 
 
+def open_server(settings: Settings) -> MilvusServer | None:
+    """The server that searches, where the settings name one. It is not asked anything yet.
+
+    Raises:
+        IndexDeviceError: a GPU is asked for as well.
+        SnapshotError: the data folder has no id, and none can be made.
+    """
+    if settings.index is None:
+        return None
+    if settings.index_device != "cpu":
+        raise IndexDeviceError(
+            f"SIGNDEX_INDEX asks for a server ({settings.index}), SIGNDEX_INDEX_DEVICE={settings.index_device} for a"
+            " search in this process; unset one of them"
+        )
+    token = "" if settings.index_token is None else settings.index_token.get_secret_value()
+    return MilvusServer(
+        Connection(Address.parse(settings.index), token),
+        snapshot.folder_id(settings.snapshots),
+        InUse(settings.snapshots / ".in-use"),
+    )
+
+
 def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:
     """Open the encoder, tidy up after a killed writer and load the published snapshot, where there is one.
 
@@ -361,15 +457,21 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     Raises:
         EncoderFileError: the encoder can't be used; the service can't do anything without.
         IndexDeviceError: the index was asked to live on a GPU and can't.
+        IndexRefusedError: the server that searches has something else than expected. One that is away is waited for.
     """
+    server = open_server(settings)
     if settings.index_device == "cuda":
         require_gpu()
     opened = encoder or open_encoder(settings)
-    services = Services(settings, opened)
+    services = Services(settings, opened, server)
     if warm:
         services.start_decoders()
         services.start_warming()
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
-    services.follow()
+    if server is None:
+        services.follow()
+    else:
+        with suppress(IndexAwayError):  # `searchable` and `require_ready` tell of it
+            services.look_after_index()
     return services

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from index.milvus_connection import Address
 from model.video import VideoLimits
 
 MAX_K = 50
@@ -36,6 +37,15 @@ class Settings(BaseSettings):
     query_cache_mb: Annotated[int, Field(ge=0)] = 64
     cache_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
     index_device: Literal["cpu", "cuda"] = "cpu"
+    index: str | None = None
+    index_token: SecretStr | None = None
+
+    @field_validator("index")
+    @classmethod
+    def _names_a_server(cls, value: str | None) -> str | None:
+        if value is not None:
+            Address.parse(value)
+        return value
 
     @property
     def snapshots(self) -> Path:

@@ -6,9 +6,11 @@ times don't. Speed is never given without recall.
 
 import gc
 import os
+import secrets
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +20,14 @@ import numpy as np
 import typer
 
 from index import faiss_index
+from index.entries import Entry
 from index.errors import IndexDeviceError
 from index.exact import ExactIndex
 from index.gpu_index import GpuIndex, require_gpu
-from index.protocol import Flags, Floats, Ints, VectorIndex
+from index.in_use import InUse
+from index.milvus_connection import Address, Connection
+from index.milvus_server import MilvusServer
+from index.protocol import Allowed, Floats, Ints, VectorIndex
 
 SIZES = (1_000, 100_000, 1_000_000)
 DIM = 768
@@ -39,7 +45,7 @@ class PlainFlat(faiss_index.FlatVectors):
         super().__init__(faiss.IndexFlatIP(vectors.shape[1]))
         self._flat.add(vectors)
 
-    def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
         """Without filters."""
         faiss.omp_set_num_threads(1)
         scores, rows = self._flat.search(queries, k)
@@ -79,19 +85,43 @@ def clustered(num: int, dim: int, seed: int) -> Floats:
     return rows
 
 
-def measure(num: int, dim: int, num_queries: int, names: Sequence[str]) -> list[Measured]:
+Make = Callable[[Floats], VectorIndex]
+
+
+@contextmanager
+def on_milvus(address: str | None) -> Iterator[dict[str, Make]]:
+    """The row of a Milvus server, where one is named; what was put there goes at the end."""
+    if address is None:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        server = MilvusServer(Connection(Address.parse(address)), secrets.token_hex(6), InUse(Path(folder)))
+        server.require_usable()
+
+        def make(vectors: Floats) -> VectorIndex:
+            entries = [Entry(f"{row}", f"{row}", f"{row}.mp4") for row in range(len(vectors))]
+            return server.opened(secrets.token_hex(6), "0" * 12, vectors, entries)
+
+        try:
+            yield {"Milvus": make}
+        finally:
+            gc.collect()  # what is in use is not dropped
+            server.drop_all_but(())
+            server.close()
+
+
+def measure(num: int, dim: int, num_queries: int, others: dict[str, Make]) -> list[Measured]:
     """Single queries, backends taking turns."""
     vectors = clustered(num, dim, 0)
     queries = vectors[np.random.default_rng(1).integers(num, size=num_queries)]
     queries = queries + 0.5 * np.random.default_rng(2).standard_normal(queries.shape, dtype=np.float32) / dim**0.5
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    makers: dict[str, Callable[[Floats], VectorIndex]] = {
+    makers: dict[str, Make] = {
         "numpy float32": ExactIndex,
         "faiss IndexFlatIP": PlainFlat,
         "ours, CPU": faiss_index.build,
+        **others,
     }
-    if "GPU" in names:
-        makers["ours, GPU"] = GpuIndex
     backends: dict[str, VectorIndex] = {name: make(vectors) for name, make in makers.items()}
     seconds: dict[str, list[float]] = {name: [] for name in backends}
     found: dict[str, list[Ints]] = {name: [] for name in backends}
@@ -146,19 +176,24 @@ def main(
     dim: Annotated[int, typer.Option(help="Numbers per vector.")] = DIM,
     num_queries: Annotated[int, typer.Option(help="Single queries per size.")] = NUM_QUERIES,
     write: Annotated[Path | None, typer.Option(help="Also write the table to this file.")] = None,
+    milvus: Annotated[
+        str | None,
+        typer.Option(help="Also measure this server, milvus://HOST:PORT/DATABASE, with a database to spare."),
+    ] = None,
 ) -> None:
     """Measure single queries on every backend and print a Markdown table."""
-    names = ["CPU"]
+    others: dict[str, Make] = {}
     try:
         require_gpu()
-        names.append("GPU")
+        others["ours, GPU"] = GpuIndex
     except IndexDeviceError as error:
         typer.echo(f"without GPU: {error}", err=True)
     rows = []
-    for num in size or SIZES:
-        measured = measure(num, dim, num_queries, names)
-        baseline = next(each for each in measured if each.name == "faiss IndexFlatIP")
-        rows += [each.row(baseline) for each in measured]
+    with on_milvus(milvus) as its_row:
+        for num in size or SIZES:
+            measured = measure(num, dim, num_queries, others | its_row)
+            baseline = next(each for each in measured if each.name == "faiss IndexFlatIP")
+            rows += [each.row(baseline) for each in measured]
     stored = stored_bytes_per_vector(10_000, dim)
     text = "\n".join(
         [

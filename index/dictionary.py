@@ -9,7 +9,7 @@ import numpy as np
 from index.catalogue import NO_FILTERS, Catalogue, Facets, Filters, SignPage, SignRecord
 from index.entries import Entry, Sign
 from index.errors import EncoderMismatchError, VectorsError
-from index.protocol import Flags, Floats, Ints, VectorIndex, unit_rows
+from index.protocol import Allowed, Floats, Ints, VectorIndex, unit_rows
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,10 @@ class Dictionary:
             VectorsError: k < 1.
         """
         own = self._rows_of_sign[self._number_of_sign[self.sign(sign_id).sign.id]]
-        allowed = np.ones(len(self.entries), np.bool_)
-        allowed[own] = False
+        others = np.ones(len(self.entries), np.bool_)
+        others[own] = False
         as_filmed = [row for row in own.tolist() if not self.entries[row].mirrored]
-        return self._hits(unit_rows(self._vectors[as_filmed]), k, allowed)
+        return self._hits(unit_rows(self._vectors[as_filmed]), k, Allowed(others, other_than=sign_id))
 
     def sign(self, sign_id: str) -> SignRecord:
         """See `Catalogue.sign`."""
@@ -158,34 +158,34 @@ class Dictionary:
         """See `Catalogue.facets`."""
         return self._catalogue.facets()
 
-    def _allowed(self, filters: Filters) -> Flags | None:
-        """[N] which rows pass; None where all do."""
+    def _allowed(self, filters: Filters) -> Allowed | None:
+        """Which rows pass; None where all do."""
         if filters == NO_FILTERS:
             return None
-        allowed = np.ones(len(self.entries), np.bool_)
+        flags = np.ones(len(self.entries), np.bool_)
         if filters.language is not None:
             speaks = np.array([sign.language == filters.language for sign in self.signs])
-            allowed &= speaks[self._sign_of_row]
+            flags &= speaks[self._sign_of_row]
         if filters.tag is not None:
             tagged = np.zeros(len(self.entries), np.bool_)
             tagged[self._rows_of_tag.get(filters.tag, [])] = True
-            allowed &= tagged
-        return allowed
+            flags &= tagged
+        return Allowed(flags, filters)
 
-    def _hits(self, queries: Floats, k: int, allowed: Flags | None) -> tuple[Hit, ...]:
+    def _hits(self, queries: Floats, k: int, allowed: Allowed | None) -> tuple[Hit, ...]:
         """The k signs nearest to any of the queries [Q, D]."""
-        if allowed is not None and not allowed.any():
+        if allowed is not None and not allowed.flags.any():
             return ()
         hits = [self._hit(sign, queries, allowed) for sign in self._nearest_signs(queries, k, allowed)]
         hits.sort(key=lambda hit: -hit.score)
         return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1))
 
-    def _nearest_signs(self, queries: Floats, k: int, allowed: Flags | None) -> set[int]:
+    def _nearest_signs(self, queries: Floats, k: int, allowed: Allowed | None) -> set[int]:
         """Numbers of signs, among them the k nearest; asks for more rows while a few signs take them all.
 
         What is not among the k signs that a query is nearest to can't be among the k that all queries are.
         """
-        num_allowed = len(self.entries) if allowed is None else int(allowed.sum())
+        num_allowed = len(self.entries) if allowed is None else int(allowed.flags.sum())
         num_rows = k
         while True:
             _, rows = self._vector_index.search(queries, num_rows, allowed)
@@ -194,11 +194,11 @@ class Dictionary:
                 return {sign for nearest in signs for sign in nearest}
             num_rows *= 4
 
-    def _hit(self, sign: int, queries: Floats, allowed: Flags | None) -> Hit:
+    def _hit(self, sign: int, queries: Floats, allowed: Allowed | None) -> Hit:
         """The hit for one sign, not ranked yet."""
         rows = self._rows_of_sign[sign]
         if allowed is not None:
-            rows = rows[allowed[rows]]
+            rows = rows[allowed.flags[rows]]
         scores = np.clip((self._vectors[rows] @ queries.T).max(axis=1), -1.0, 1.0)
         best_first = [(self.entries[rows[i]], float(scores[i])) for i in np.argsort(-scores, kind="stable")]
         best_of_each: dict[str, ScoredEntry] = {}

@@ -4,6 +4,10 @@
     ├── VectorsError                vectors or queries of another shape, not finite, or not of unit length
     ├── EncoderMismatchError        a vector of one encoder for a dictionary of another
     ├── IndexDeviceError            an index on a GPU was asked for and can't be had
+    ├── IndexServerError            an index on a server was asked for
+    │   ├── IndexAddressError       the address is none that a server can be asked at
+    │   ├── IndexAwayError          the server does not answer, or is not ready; trying again may help
+    │   └── IndexRefusedError       there is something else than expected; trying again does not help
     ├── SignUnknownError            no sign has this id
     ├── EntryUnknownError           no entry has this id
     ├── SelfCheckError              an index that does not find its own vectors; it is not published
@@ -30,6 +34,25 @@ class EncoderMismatchError(DictionaryError):
 
 class IndexDeviceError(DictionaryError):
     """The device that the index was asked to live on can't be had."""
+
+
+class IndexServerError(DictionaryError):
+    """The server that the index was asked to live on can't be used."""
+
+
+class IndexAddressError(IndexServerError, ValueError):
+    """No address of a server."""
+
+
+class IndexAwayError(IndexServerError):
+    """The server can't be asked just now."""
+
+    retry_after_s = 2
+    """When to try again: by then somebody has looked whether it is back."""
+
+
+class IndexRefusedError(IndexServerError):
+    """What was found on the server is not what was expected."""
 
 
 class SignUnknownError(DictionaryError):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from index.protocol import Flags, Floats, Ints, checked_queries, num_found, unit_rows
+from index.protocol import Allowed, Floats, Ints, checked_queries, num_found, unit_rows
 
 
 class ExactIndex:
@@ -26,12 +26,12 @@ class ExactIndex:
         """Numbers per vector."""
         return int(self._vectors.shape[1])
 
-    def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`. Equal scores come in row order."""
         rows = checked_queries(queries, k, self.dim)
         num = num_found(k, self.num_vectors, allowed)
         scores = rows @ self._vectors.T
         if allowed is not None:
-            scores[:, ~allowed] = -np.inf
+            scores[:, ~allowed.flags] = -np.inf
         found = np.argsort(-scores, axis=1, kind="stable")[:, :num].astype(np.int64)
         return np.take_along_axis(scores, found, axis=1), found

@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 
 from index.errors import VectorsError
-from index.protocol import Flags, Floats, Ints, checked_queries, num_found, unit_rows
+from index.protocol import Allowed, Floats, Ints, checked_queries, num_found, unit_rows
 
 BACKEND = "faiss-flat-fp16"
 
@@ -35,7 +35,7 @@ class FaissIndex(FlatVectors):
     Scores are off by the rounding of the storage, under 1e-3.
     """
 
-    def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`."""
         rows = checked_queries(queries, k, self.dim)
         num = num_found(k, self.num_vectors, allowed)
@@ -58,11 +58,11 @@ class FaissIndex(FlatVectors):
             raise OSError(f"{path}: {error}") from error
 
 
-def _only(allowed: Flags | None) -> faiss.SearchParameters | None:
+def _only(allowed: Allowed | None) -> faiss.SearchParameters | None:
     """The wish to look at some vectors only, as FAISS takes it."""
     if allowed is None:
         return None
-    bits = np.packbits(allowed, bitorder="little")
+    bits = np.packbits(allowed.flags, bitorder="little")
     # The stubs know the C++ signatures, not the ones that FAISS gives its Python classes.
     return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))  # type: ignore[call-arg, arg-type]
 

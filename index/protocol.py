@@ -1,10 +1,14 @@
-"""The seam between the dictionary and whatever finds its nearest vectors."""
+"""The seams between the dictionary and whatever finds its nearest vectors."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from index.catalogue import NO_FILTERS, Filters
+from index.entries import Entry
 from index.errors import VectorsError
 
 Floats = NDArray[np.float32]
@@ -12,6 +16,18 @@ Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """Which rows are looked at, said twice: an index in this process takes the flags, one elsewhere the rule."""
+
+    flags: Flags
+    """[N]"""
+    filters: Filters = NO_FILTERS
+    """Of the rule: only rows whose entries pass."""
+    other_than: str | None = None
+    """Of the rule: no row of the sign with this id."""
 
 
 class VectorIndex(Protocol):
@@ -27,13 +43,13 @@ class VectorIndex(Protocol):
         """Numbers per vector."""
         ...
 
-    def search(self, queries: Floats, k: int, allowed: Flags | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
         """Find the nearest vectors of each query.
 
         Args:
             queries: [Q, D] float32, unit rows.
             k: how many per query, >= 1; at most all vectors are given.
-            allowed: [N] which vectors are looked at; None for all.
+            allowed: which vectors are looked at; None for all.
 
         Returns:
             Scores [Q, n] float32, cosine, highest first, and the rows [Q, n] int64 they belong to; n is k, or the
@@ -41,6 +57,42 @@ class VectorIndex(Protocol):
 
         Raises:
             VectorsError: the queries are not [Q, D] of this index, k < 1, or `allowed` has another size.
+            IndexServerError: the index lies on a server, which can't be used just now.
+        """
+        ...
+
+
+class VectorServer(Protocol):
+    """A server that keeps the vectors of snapshots and searches them. What it has is derived: files are the truth."""
+
+    def opened(self, snapshot_id: str, encoder_id: str, vectors: Floats, entries: Sequence[Entry]) -> VectorIndex:
+        """The index of a snapshot, whose vectors are brought to the server first where it does not have them.
+
+        Args:
+            snapshot_id: 12 hex digits.
+            encoder_id: the encoder that the vectors come from.
+            vectors: [N, D] float32, unit rows.
+            entries: N of them; entry i belongs to vector i.
+
+        Raises:
+            IndexAwayError: the server does not answer.
+            IndexRefusedError: what it has is not what was expected.
+        """
+        ...
+
+    def point_at(self, snapshot_id: str, encoder_id: str) -> None:
+        """Note on the server which snapshot is the current one, for whoever looks there; nothing here reads it.
+
+        Raises:
+            IndexServerError: see `opened`.
+        """
+        ...
+
+    def drop_all_but(self, snapshot_ids: Collection[str]) -> list[str]:
+        """Remove the vectors of snapshots that are neither named nor in use anywhere; gives the names of what went.
+
+        Raises:
+            IndexServerError: see `opened`.
         """
         ...
 
@@ -64,17 +116,18 @@ def unit_rows(vectors: Floats) -> Floats:
     return rows
 
 
-def num_found(k: int, num_vectors: int, allowed: Flags | None) -> int:
+def num_found(k: int, num_vectors: int, allowed: Allowed | None) -> int:
     """How many rows a search gives per query.
 
     Raises:
-        VectorsError: `allowed` is not [num_vectors].
+        VectorsError: the flags are not [num_vectors].
     """
     if allowed is None:
         return min(k, num_vectors)
-    if allowed.shape != (num_vectors,):
-        raise VectorsError(f"allowed is {list(allowed.shape)}; it must have one flag for each of {num_vectors} vectors")
-    return min(k, int(allowed.sum()))
+    flags = allowed.flags
+    if flags.shape != (num_vectors,):
+        raise VectorsError(f"allowed is {list(flags.shape)}; it must have one flag for each of {num_vectors} vectors")
+    return min(k, int(flags.sum()))
 
 
 def checked_queries(queries: Floats, k: int, dim: int) -> Floats:

@@ -1,6 +1,7 @@
 """Snapshots on disk: published whole or not at all, checked when loaded. The only writer of them.
 
     snapshots/CURRENT               the id of the published one
+    snapshots/FOLDER                the id of the data folder, for a server of vectors to tell it from others
     snapshots/<id>/manifest.json    what it is, and the sha256 of the other files
                    vectors.npy      float32 [N, D], unit rows: the truth
                    entries.jsonl    row i describes vector i: the truth
@@ -21,7 +22,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,13 +32,21 @@ import numpy as np
 from index import faiss_index
 from index.dictionary import Dictionary
 from index.entries import Entry
-from index.errors import SnapshotDamagedError, SnapshotError, SnapshotMissingError, SnapshotWriteError, VectorsError
+from index.errors import (
+    IndexServerError,
+    SnapshotDamagedError,
+    SnapshotError,
+    SnapshotMissingError,
+    SnapshotWriteError,
+    VectorsError,
+)
 from index.faiss_index import FaissIndex
 from index.gpu_index import GpuIndex
-from index.protocol import Floats, VectorIndex, unit_rows
+from index.protocol import Floats, VectorIndex, VectorServer, unit_rows
 
 SCHEMA = 1
 CURRENT = "CURRENT"
+FOLDER = "FOLDER"
 MANIFEST = "manifest.json"
 VECTORS = "vectors.npy"
 ENTRIES = "entries.jsonl"
@@ -79,6 +88,7 @@ def publish(
     encoder_id: str,
     report: Mapping[str, Any] | None = None,
     built: FaissIndex | None = None,
+    server: VectorServer | None = None,
 ) -> Manifest:
     """Write a snapshot and make it the current one.
 
@@ -89,9 +99,11 @@ def publish(
         encoder_id: the encoder that the vectors come from.
         report: JSON-ready data for the manifest.
         built: the index of these vectors, where it was built already.
+        server: where the vectors are searched, if not in this process; it has them before the snapshot is current.
 
     Raises:
         VectorsError: vectors or entries can't be indexed.
+        IndexServerError: the server did not take them. The snapshot that was current still is.
         SnapshotWriteError: the disk did not take it. The snapshot that was current still is.
     """
     rows = unit_rows(vectors)
@@ -100,7 +112,7 @@ def publish(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _only_writer(folder):
-            return _publish(folder, draft, rows, entries, built or faiss_index.build(rows))
+            return _publish(folder, draft, rows, entries, built or faiss_index.build(rows), server)
     except OSError as error:
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
@@ -126,16 +138,24 @@ def current_if_same(folder: Path, vectors: Floats, entries: Sequence[Entry], *, 
     return manifest if _read_entries(snapshot / ENTRIES) == list(entries) else None
 
 
-def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu") -> Dictionary:
+def load(
+    folder: Path,
+    snapshot_id: str | None = None,
+    *,
+    device: Device = "cpu",
+    server: VectorServer | None = None,
+) -> Dictionary:
     """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
 
     Args:
         folder: the snapshots folder.
         snapshot_id: which; None for the current one.
         device: where its vectors are searched. What is asked for is obtained, or refused.
+        server: searches them instead; they are brought there where it does not have them.
 
     Raises:
         IndexDeviceError: the device can't be had.
+        IndexServerError: the server can't be used.
         SnapshotMissingError: nothing was published here, or not this id.
         SnapshotDamagedError: vectors, entries or manifest are not what was published.
     """
@@ -148,20 +168,23 @@ def load(folder: Path, snapshot_id: str | None = None, *, device: Device = "cpu"
         if reason := _difference(snapshot, manifest, name):
             raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
     vectors = _read_vectors(snapshot / VECTORS)
-    vector_index, notes = _on_gpu(vectors) if device == "cuda" else _derived_index(snapshot, manifest, vectors)
     with _without_collecting():
+        entries = _read_entries(snapshot / ENTRIES)
+        vector_index, notes = _vector_index(snapshot, manifest, vectors, entries, device, server)
         return Dictionary(
             snapshot_id=manifest.snapshot_id,
             encoder_id=manifest.encoder_id,
             created_at=manifest.created_at,
-            entries=_read_entries(snapshot / ENTRIES),
+            entries=entries,
             vectors=vectors,
             vector_index=vector_index,
             notes=notes,
         )
 
 
-def activate(folder: Path, snapshot_id: str, *, encoder_id: str, device: Device = "cpu") -> Dictionary:
+def activate(
+    folder: Path, snapshot_id: str, *, encoder_id: str, device: Device = "cpu", server: VectorServer | None = None
+) -> Dictionary:
     """Make a snapshot that is on disk the current one, once it has proved whole; the one before stays.
 
     Args:
@@ -169,19 +192,24 @@ def activate(folder: Path, snapshot_id: str, *, encoder_id: str, device: Device 
         snapshot_id: which.
         encoder_id: the encoder in use, which must have made it.
         device: see `load`.
+        server: see `load`.
 
     Raises:
         EncoderMismatchError: another encoder made it.
         IndexDeviceError: the device can't be had.
+        IndexServerError: the server can't be used.
         SnapshotMissingError: there is no snapshot of this id.
         SnapshotDamagedError: it is not what was published.
         SnapshotWriteError: the disk did not take the change; what was current still is.
     """
     try:
         with _only_writer(folder):
-            loaded = load(folder, snapshot_id, device=device)
+            loaded = load(folder, snapshot_id, device=device, server=server)
             loaded.require_encoder(encoder_id)
             _point_current_at(folder, snapshot_id)
+            if server is not None:
+                with suppress(IndexServerError):  # the file says which is current
+                    server.point_at(loaded.snapshot_id, loaded.encoder_id)
     except FileNotFoundError as error:
         raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
     except OSError as error:
@@ -202,6 +230,27 @@ def current_id(folder: Path) -> str:
         raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
     if not SNAPSHOT_ID.fullmatch(named):
         raise SnapshotDamagedError(f"{folder / CURRENT} holds {named[:40]!r}; it must name a snapshot, 12 hex digits")
+    return named
+
+
+def folder_id(folder: Path) -> str:
+    """The id of the data folder, 12 hex digits; made where it has none yet. Copies of the folder have the same.
+
+    Raises:
+        SnapshotDamagedError: FOLDER holds no id.
+        SnapshotWriteError: it has none, and none can be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / FOLDER).exists():
+            with _only_writer(folder):
+                if not (folder / FOLDER).exists():
+                    _replace(folder / FOLDER, secrets.token_hex(6))
+        named = (folder / FOLDER).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise SnapshotWriteError(f"{folder / FOLDER} is not there and can't be written: {error}") from error
+    if not SNAPSHOT_ID.fullmatch(named):
+        raise SnapshotDamagedError(f"{folder / FOLDER} holds {named[:40]!r}; expected 12 hex digits")
     return named
 
 
@@ -273,12 +322,21 @@ def _draft(rows: Floats, entries: Sequence[Entry], encoder_id: str, report: Mapp
     )
 
 
-def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry], built: FaissIndex) -> Manifest:
+def _publish(
+    folder: Path,
+    draft: Manifest,
+    rows: Floats,
+    entries: Sequence[Entry],
+    built: FaissIndex,
+    server: VectorServer | None,
+) -> Manifest:
     """Write aside, rename, point CURRENT at it, remove what is older than the previous one."""
     staging = folder / f"{STAGING_PREFIX}{draft.snapshot_id}"
     staging.mkdir()
     try:
         manifest = _write_files(staging, draft, rows, entries, built)
+        # Whoever sees the new CURRENT finds its vectors on the server.
+        opened = server.opened(manifest.snapshot_id, manifest.encoder_id, rows, entries) if server else None
         staging.rename(folder / manifest.snapshot_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -287,6 +345,11 @@ def _publish(folder: Path, draft: Manifest, rows: Floats, entries: Sequence[Entr
     previous = current_id(folder) if (folder / CURRENT).exists() else None
     _point_current_at(folder, manifest.snapshot_id)
     _remove_all_but(folder, {manifest.snapshot_id, previous})
+    if server is not None:
+        with suppress(IndexServerError):  # it is published; the next one that publishes tidies up after both
+            server.point_at(manifest.snapshot_id, manifest.encoder_id)
+            server.drop_all_but({path.name for path in _snapshots(folder)})
+    del opened  # in use until here
     return manifest
 
 
@@ -307,11 +370,16 @@ def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence
 
 def _point_current_at(folder: Path, snapshot_id: str) -> None:
     """Replace CURRENT in one step: a reader sees the old id or the new one."""
-    aside = folder / f"{STAGING_PREFIX}{CURRENT}"
-    aside.write_text(f"{snapshot_id}\n")
+    _replace(folder / CURRENT, snapshot_id)
+
+
+def _replace(path: Path, line: str) -> None:
+    """Write a file of one line in one step."""
+    aside = path.with_name(f"{STAGING_PREFIX}{path.name}")
+    aside.write_text(f"{line}\n")
     _sync(aside)
-    aside.replace(folder / CURRENT)
-    _sync(folder)
+    aside.replace(path)
+    _sync(path.parent)
 
 
 def _remove_all_but(folder: Path, kept: set[str | None]) -> None:
@@ -400,9 +468,18 @@ def _line(entry: Entry) -> str:
     return json.dumps(told, ensure_ascii=False) + "\n"
 
 
-def _on_gpu(vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
-    """The index on a GPU, which is always made from the vectors."""
-    return GpuIndex(vectors), ()
+def _vector_index(
+    snapshot: Path,
+    manifest: Manifest,
+    vectors: Floats,
+    entries: Sequence[Entry],
+    device: Device,
+    server: VectorServer | None,
+) -> tuple[VectorIndex, tuple[str, ...]]:
+    """The index, where it is asked to be, and what an operator should know of it."""
+    if server is not None:
+        return server.opened(manifest.snapshot_id, manifest.encoder_id, vectors, entries), ()
+    return (GpuIndex(vectors), ()) if device == "cuda" else _derived_index(snapshot, manifest, vectors)
 
 
 def _derived_index(snapshot: Path, manifest: Manifest, vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:

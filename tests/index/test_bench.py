@@ -4,6 +4,7 @@ import typer
 from typer.testing import CliRunner
 
 from index import bench
+from index.milvus_connection import Address, Connection
 
 
 def test_every_backend_has_a_row_with_speed_recall_and_memory(tmp_path):
@@ -18,6 +19,19 @@ def test_every_backend_has_a_row_with_speed_recall_and_memory(tmp_path):
     assert rows[1][4] == "1.00"
     assert all(float(row[5]) > 0.97 for row in rows)
     assert rows[2][6].startswith("64")
+
+
+def test_a_milvus_server_has_a_row_and_nothing_is_left_there(new_database):
+    address = new_database()
+    app = typer.Typer()
+    app.command()(bench.main)
+    result = CliRunner().invoke(app, ["--size", "200", "--dim", "16", "--num-queries", "3", "--milvus", address])
+    assert result.exit_code == 0, result.output
+    [row] = [line.split(" | ") for line in result.output.splitlines() if "Milvus" in line]
+    assert float(row[5]) == 1
+    connection = Connection(Address.parse(address))
+    assert connection.call(lambda client: client.list_collections()) == []
+    connection.close()
 
 
 def test_the_vectors_are_unit_rows_in_clusters():
