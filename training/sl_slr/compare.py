@@ -287,7 +287,8 @@ def as_markdown(outcomes: Sequence[Outcome], config: SlSlrConfig, sets: Sets, nu
         cells = [f"{mean:.1f} ± {spread:.1f}" if spread else f"{mean:.1f}" for mean, spread in row.values()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", f"Collapsed: {'; '.join(collapsed) or 'no run'}."]
-    lines += ["", f"## {PAPERS_ROW} against the best of {', '.join(RIVALS)}", "", *verdict(rows)]
+    lines += ["", f"## {PAPERS_ROW} against the best of {', '.join(RIVALS)}", ""]
+    lines += verdict(rows) if seeds > 1 else ["One seed has no spread, so there is no verdict."]
     return "\n".join(lines) + "\n"
 
 

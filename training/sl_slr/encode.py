@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.encoder import Encoding, Floats
+from model.encoder import Encoding, Flags, Floats
 from model.pooling import pool
 from training.data.manifest import ListedClip
 from training.errors import NoSignerError
@@ -53,7 +53,7 @@ def cut(clip: Sequence61, data: Data) -> np.ndarray:
     Raises:
         NoSignerError: no hand was found in the clip.
     """
-    hands = clip.known[:, LEFT_HAND].all(axis=1) | clip.known[:, RIGHT_HAND].all(axis=1)
+    hands: Flags = np.asarray(clip.known[:, LEFT_HAND].all(axis=1) | clip.known[:, RIGHT_HAND].all(axis=1))
     if not hands.any():
         raise NoSignerError(f"{clip.name}: no hand was found in the clip")
     if data.cut == "clip":

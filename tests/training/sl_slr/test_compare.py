@@ -88,6 +88,13 @@ def test_the_report_has_a_row_for_everything(sets: Sets, tmp_path: Path) -> None
     assert f"| {BY_HAND} | 9.0 |" in report
     assert "2 seeds" in report
     assert "Collapsed: no run." in report
+    assert "- linear: SL-SLR is level" in report
+
+
+def test_one_seed_gives_no_verdict(sets: Sets, tmp_path: Path) -> None:
+    report = as_markdown([outcome(arm.name, 0, 10.0) for arm in ARMS], run_config(tmp_path), sets, 3)
+    assert "there is no verdict" in report
+    assert "SL-SLR is" not in report
 
 
 def test_a_collapsed_run_is_named_in_the_report(sets: Sets, tmp_path: Path) -> None:
