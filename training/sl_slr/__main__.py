@@ -6,9 +6,8 @@ import typer
 
 from model.errors import ModelError
 from training.errors import ConfigError, TrainingError
-from training.pretrain.__main__ import stop_on_signal
-from training.pretrain.console import messages
-from training.pretrain.distributed import join_world
+from training.fit.console import messages, stop_on_signal
+from training.fit.distributed import join_world
 from training.sl_slr.batches import Batches
 from training.sl_slr.config import PRESETS, SlSlrConfig, override, read_preset
 from training.sl_slr.console import display, telling

@@ -23,9 +23,9 @@ from model.errors import ModelError
 from training.data.shard_files import write_whole
 from training.errors import ResumeError, TrainingError
 from training.evaluate.baselines import bone_directions_wrists
-from training.pretrain.console import messages
-from training.pretrain.distributed import join_world
-from training.pretrain.state import commit
+from training.fit.console import messages
+from training.fit.distributed import join_world
+from training.fit.files import commit
 from training.sl_slr.batches import Batches
 from training.sl_slr.config import SlSlrConfig, check_same, override, table
 from training.sl_slr.console import Quiet, telling

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
-from training.pretrain.console import CURVES, messages
+from training.fit.console import CURVES, messages
 from training.sl_slr.corpus import Tell
 from training.sl_slr.loop import Report
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.pretrain.loop import step_seed
+from training.fit.loop import step_seed
 from training.sl_slr.batches import Batches
 from training.sl_slr.network import SkeletonEncoder
 from training.sl_slr.objective import Views3, make_views

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import DivergedError
-from training.pretrain.loop import step_seed
-from training.pretrain.optimiser import scheduled_rate, set_rate
+from training.fit.loop import step_seed
+from training.fit.optimiser import scheduled_rate, set_rate
 from training.sl_slr.batches import Batch, Batches
 from training.sl_slr.levelling import level
 from training.sl_slr.objective import FOLLOWED, Views3, compute_losses, follow, make_views, remember

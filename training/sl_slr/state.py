@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from model.checkpoint import load_strictly, load_tensors
 from training.errors import ResumeError
-from training.pretrain.state import LAST, LICENCE, commit, write_whole
+from training.fit.files import LAST, commit, write_whole
+from training.pretrain.state import LICENCE
 from training.sl_slr.config import SlSlrConfig, check_same, read_config
 from training.sl_slr.network import SlSlrNetwork, make_network
 from training.sl_slr.objective import Learner
