@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Floats, Frames
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, Proportions
+from model.skeleton.normal import NormalPose
 from training.data.samples import Sample
 from training.data.shard_files import (
     Place,
@@ -21,8 +23,7 @@ from training.data.shard_files import (
 )
 from training.errors import SampleError, ShardError
 from training.prior_table import NUM_FRAMES
-from training.priors import NormalPose, read_body, targets
-from training.skeleton import LEFT_HAND, RIGHT_HAND, Proportions
+from training.priors import read_body, targets
 
 ORDER, PLACE = 11, 12
 """Keep the random numbers of different purposes apart."""
