@@ -20,9 +20,9 @@ import typer
 
 from model.encoder import Floats
 from model.errors import ModelError
+from model.skeleton.signing import bone_directions_wrists
 from training.data.shard_files import write_whole
 from training.errors import ResumeError, TrainingError
-from training.evaluate.baselines import bone_directions_wrists
 from training.fit.console import messages
 from training.fit.distributed import join_world
 from training.fit.files import commit

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from model.encoder import Encoding, Flags, Floats
+from model.errors import NoSignerError
 from model.pooling import pool
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
 from training.data.manifest import ListedClip
-from training.errors import NoSignerError
 from training.evaluate.baselines import Feature, encode_signing
 from training.evaluate.metrics import Metrics
 from training.evaluate.protocol import VectorRanker, evaluate
-from training.skeleton import LEFT_HAND, RIGHT_HAND
 from training.sl_slr.config import Data
 from training.sl_slr.network import SkeletonEncoder
 from training.sl_slr.sequences import Sequence61, mirrored, whole, windows

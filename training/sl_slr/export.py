@@ -35,8 +35,8 @@ from model.encoder import Flags, Floats
 from model.errors import ExportError, ModelError
 from model.export import OPSET, TOLERANCE, store_halves, strip_traces_of_the_exporter
 from model.metadata import CONTRACT, KEY
+from model.skeleton.kinematics import NUM_KEYPOINTS
 from training.errors import ConfigError, TrainingError
-from training.skeleton import NUM_KEYPOINTS
 from training.sl_slr.encode import cut
 from training.sl_slr.network import SkeletonEncoder
 from training.sl_slr.sequences import Sequence61, landmark_files, read_sequence

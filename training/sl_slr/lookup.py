@@ -18,8 +18,8 @@ from model.encoder import Floats
 from model.errors import EncoderFileError, ModelError
 from model.metadata import KEY
 from model.pooling import pool
+from model.skeleton.signing import bone_directions_wrists
 from training.errors import EvaluationError, TrainingError
-from training.evaluate.baselines import bone_directions_wrists
 from training.evaluate.metrics import RECALL_AT, Metrics
 from training.sl_slr.config import Data
 from training.sl_slr.encode import ToVector, by_hand, cut, look_up, remembered, side_by_side

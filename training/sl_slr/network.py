@@ -13,17 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.evaluate.baselines import DEPTH_WEIGHT, WRIST_WEIGHT
-from training.skeleton import (
-    BONES,
-    L_SHOULDER,
-    L_WRIST,
-    LEFT_HAND,
-    NOSE,
-    R_SHOULDER,
-    R_WRIST,
-    RIGHT_HAND,
-)
+from model.skeleton.kinematics import BONES, L_SHOULDER, L_WRIST, LEFT_HAND, NOSE, R_SHOULDER, R_WRIST, RIGHT_HAND
+from model.skeleton.signing import DEPTH_WEIGHT, WRIST_WEIGHT
 from training.sl_slr.config import Network
 
 HANDS = ((LEFT_HAND, L_WRIST), (RIGHT_HAND, R_WRIST))

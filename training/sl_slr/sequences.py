@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Flags, Floats, Ints
+from model.skeleton.kinematics import LEFT_HAND, MIRROR, RIGHT_HAND, Reals, mirror_points
+from model.skeleton.landmarks import observe
+from model.skeleton.normal import MIN_CONFIDENCE, hand_activity
+from model.skeleton.signing import Signing, bridged_hands, make_signing
 from model.windows import window_starts
 from training.errors import ClipError, DataError
-from training.evaluate.baselines import Signing, bridged_hands, make_signing
-from training.landmarks import observe, read_landmarks
-from training.priors import MIN_CONFIDENCE, hand_activity
-from training.skeleton import LEFT_HAND, MIRROR, RIGHT_HAND, Reals, mirror_points
+from training.landmarks import read_landmarks
 
 FPS = 25.0
 """Frames per second of every stored sequence."""

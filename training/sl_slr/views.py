@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from training.skeleton import LEFT_HAND, RIGHT_HAND
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
 from training.sl_slr.config import Informative, Views
 
 View = tuple[Tensor, Tensor]

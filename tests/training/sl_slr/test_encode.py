@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from model.errors import NoSignerError
 from model.pooling import pool
-from training.errors import NoSignerError
-from training.evaluate.baselines import bone_directions_wrists, encode_signing
+from model.skeleton.signing import bone_directions_wrists
+from training.evaluate.baselines import encode_signing
 from training.sl_slr.config import Data, Network
 from training.sl_slr.encode import TorchEncoder, by_hand, cut, look_up, side_by_side, vectors
 from training.sl_slr.network import make_network

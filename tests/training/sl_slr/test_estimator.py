@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
 from tests.posed import keypoints_of, raised_arm
-from training.skeleton import LEFT_HAND, RIGHT_HAND
 from training.sl_slr import estimator
 from training.sl_slr.estimator import Filming, random_filming, see
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
+from model.skeleton.signing import read_signing
 from tests.posed import keypoints_of, landmarks_of, raised_arm
 from tests.training.sl_slr.conftest import write_landmarks
 from training.errors import DataError, LandmarksError
-from training.evaluate.baselines import read_signing
 from training.landmarks import read_landmarks
-from training.skeleton import LEFT_HAND, RIGHT_HAND
 from training.sl_slr.sequences import (
     Sequence61,
     make_sequence,
