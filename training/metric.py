@@ -1,4 +1,4 @@
-"""Embeddings made for comparing: centred and evened out, by what the encoder makes of unlabelled windows.
+"""Embeddings made for comparing: centred, evened out, and lengthened along what tells poses apart.
 
     python -m training.metric CHECKPOINT OUT --data shards:DIR     then `python -m model.export OUT encoder.onnx`
 
@@ -9,13 +9,22 @@ C of the embeddings z of many windows, each weighted by its hand activity as in 
 
     z' = A (z - m),   A = (C + r I)^(-p/2),   r a share of the mean variance, p from 0 (centre only) to 1 (white)
 
-Nothing is lost and no label is used: A can be undone. The new network is of the same form: A goes into the projection,
-m into the bias of the normalisation before it, and what reads embeddings (activity head, sign decoder) is turned back.
+Cosines of the best pose baseline (bones' directions and wrists, docs/training.md) compare better than those of z'. They
+can be had in part: with B the linear map that reads the baseline's values off z - m best, the cosine of the two side by
+side, [A (z - m), t B (z - m)], both of the same mean length, is that of
+
+    z" = G^(1/2) (z - m),   G = A'A + t² B'B
+
+which has as many numbers as z. Poses are those that pretraining learns from; glosses are never looked at.
+
+Nothing is lost: the map can be undone. The new network is of the same form: the map goes into the projection, m into
+the bias of the normalisation before it, and what reads embeddings (activity head, sign decoder) is turned back.
 
 Source: whitening of descriptors for retrieval (Jegou and Chum, ECCV 2012); here learned from windows, applied before
-pooling, and in part.
+pooling, and in part. The second part is ours.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,20 +33,32 @@ from typing import Annotated, Any
 import torch
 import typer
 from torch import Tensor
+from torch.nn import functional as F
 
 from model.checkpoint import load_strictly, load_tensors
 from model.config import EncoderConfig
 from model.errors import ModelError
+from model.skeleton.kinematics import LEFT_HAND, NUM_KEYPOINTS, RIGHT_HAND
+from training.closeup.crops import FINGER_BONES
 from training.data.augment import resize
 from training.data.loading import load_batches
-from training.data.samples import Source
+from training.data.samples import Batch, Source
 from training.errors import ConfigError, TrainingError
 from training.fit.files import write_whole
 from training.pretrain.config import Data
 from training.pretrain.network import PretrainNetwork, from_published
 from training.pretrain.sources import open_sources
+from training.prior_table import ACTIVITY, NUM_FRAMES
 
 BATCH = 16
+RIDGE = 0.01
+"""Of the map that reads poses, as a share of the mean variance of embeddings."""
+WRISTS = 4.0
+"""How much a metre of a wrist's place counts beside all bones of a hand, whose directions together have length 1."""
+FLAT = (1.0, 1.0, 0.5)
+"""Depth counts half, as in the baseline."""
+HANDS = (("left_pose", LEFT_HAND.start), ("right_pose", RIGHT_HAND.start))
+"""Each with its wrist."""
 
 
 @dataclass(frozen=True)
@@ -50,36 +71,98 @@ class Metric:
     """[D, D], invertible."""
 
 
-def fit(features: Tensor, weights: Tensor, power: float, floor: float) -> Metric:
+@dataclass(frozen=True)
+class Measured:
+    """What an encoder makes of windows, and what is true of them."""
+
+    features: Tensor
+    """[N, D] embeddings."""
+    weights: Tensor
+    """[N] hand activity, as the encoder sees it."""
+    poses: Tensor
+    """[N, 2, 63] left and right hand: bones' directions and the wrist's place, zeros where it rests."""
+    known: Tensor
+    """[N, 2] whether that is known."""
+
+
+def fit(measured: Measured, power: float, floor: float, toward_poses: float = 0.0) -> Metric:
     """Measure how embeddings lie.
 
     Args:
-        features: [N, D] embeddings of windows.
-        weights: [N] hand activity.
+        measured: many windows.
         power: p, 0 to 1.
         floor: r as a share of the mean variance: directions with less hold noise, and are not blown up.
+        toward_poses: t, 0 for embeddings that know nothing of poses.
+
+    Raises:
+        ConfigError: poses should count and no active hand of any window has a known one.
     """
-    features, weights = features.double(), weights.double() / weights.double().sum()
+    weights = measured.weights.double() / measured.weights.double().sum()
+    features = measured.features.double()
     mean = weights @ features
     away = features - mean
-    variances, axes = torch.linalg.eigh(away.T @ (weights[:, None] * away))
+    spread = away.T @ (weights[:, None] * away)
+    variances, axes = torch.linalg.eigh(spread)
     stretch = (variances.clamp(min=0.0) + floor * variances.mean()) ** (-power / 2)
-    # As long as before on average, so that losses and heads that read embeddings find them of their usual size.
-    stretch *= (variances.mean() / (stretch**2 * variances).mean()).sqrt()
-    return Metric(mean, axes @ (stretch[:, None] * axes.T))
+    gram = as_long(axes @ (stretch[:, None] ** 2 * axes.T), spread)
+    if toward_poses:
+        if not measured.poses[measured.known].any():
+            raise ConfigError(
+                f"no active hand of {len(features)} windows has a known pose; take other data, or toward_poses 0"
+            )
+        read = reading(away, measured)
+        gram = gram + toward_poses**2 * as_long(read @ read.T, spread)
+    lengths, axes = torch.linalg.eigh(as_long(gram, spread))
+    return Metric(mean, axes @ (lengths.sqrt()[:, None] * axes.T))
+
+
+def as_long(gram: Tensor, spread: Tensor) -> Tensor:
+    """A metric under which embeddings are as long as before on average: heads that read them find their usual size."""
+    return gram * (spread.trace() / (gram * spread).sum())
+
+
+def reading(away: Tensor, measured: Measured) -> Tensor:
+    """The map that reads poses off centred embeddings best: [D, 126], by ridge regression over what is known."""
+    maps = []
+    for hand in range(2):
+        known = measured.known[:, hand]
+        x, y = away[known], measured.poses[known, hand].double()
+        square = x.T @ x
+        ridge = RIDGE * square.trace() / len(square) * torch.eye(len(square), dtype=square.dtype)
+        maps.append(torch.linalg.solve(square + ridge, x.T @ (y - y.mean(dim=0))))
+    return torch.cat(maps, dim=1)
 
 
 @torch.no_grad()
-def embeddings(network: PretrainNetwork, source: Source, num_windows: int) -> tuple[Tensor, Tensor]:
-    """Embeddings and hand activity of windows of a source, as they are: [N, D] and [N]."""
-    size_px = network.encoder.config.image_size
-    batches = load_batches(source, BATCH, num_frames=network.encoder.config.num_frames)
-    features, weights = [], []
+def measure(network: PretrainNetwork, source: Source, num_windows: int) -> Measured:
+    """Embeddings of windows of a source as they are, with the poses that their priors tell of."""
+    config = network.encoder.config
+    batches = load_batches(source, BATCH, num_frames=config.num_frames)
+    parts = []
     for _ in range(-(-num_windows // BATCH)):
-        output = network.encoder(resize(next(batches).frames, size_px).movedim(-1, 1))
-        features.append(output.features)
-        weights.append(output.activity_logits.sigmoid().amax(dim=1))
-    return torch.cat(features), torch.cat(weights)
+        batch = next(batches)
+        output = network.encoder(resize(batch.frames, config.image_size).movedim(-1, 1))
+        weights = output.activity_logits.sigmoid().amax(dim=1)
+        parts.append((output.features, weights, *poses(batch, (NUM_FRAMES - config.num_frames) // 2)))
+    return Measured(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def poses(batch: Batch, frame: int) -> tuple[Tensor, Tensor]:
+    """What the best pose baseline compares, at one frame of every window: `Measured.poses` and `Measured.known`."""
+    flat = torch.tensor(FLAT)
+    starts, ends = torch.tensor(FINGER_BONES).T
+    both = (batch.targets, batch.masks)
+    body, body_known = (values["body_pose"][:, frame].reshape(-1, NUM_KEYPOINTS, 3) for values in both)
+    found, known = [], []
+    for hand, (name, wrist) in enumerate(HANDS):
+        points, points_known = (values[name][:, frame].reshape(-1, 21, 3) for values in both)
+        bones = F.normalize(points[:, ends] - points[:, starts], dim=-1) * flat / math.sqrt(len(FINGER_BONES))
+        values = torch.cat([bones.flatten(1), WRISTS * body[:, wrist] * flat], dim=1)
+        active = batch.targets[ACTIVITY][:, hand] > 0
+        seen = points_known.flatten(1).all(dim=1) & body_known[:, wrist].all(dim=1)
+        found.append(values * active[:, None])
+        known.append(torch.where(active, seen, batch.masks[ACTIVITY][:, hand]))
+    return torch.stack(found, dim=1), torch.stack(known, dim=1)
 
 
 def applied(state: Mapping[str, Tensor], metric: Metric) -> dict[str, Tensor]:
@@ -134,7 +217,8 @@ def main(
     data: Annotated[list[str], typer.Option(help="Source of windows, KIND[:WHERE][@WEIGHT], as for pretraining.")],
     body: Annotated[Path | None, typer.Option(help="Standard body, where several sources need one.")] = None,
     windows: Annotated[int, typer.Option(min=100, help="How many to measure.")] = 6000,
-    power: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 centres only, 1 whitens.")] = 0.0,
+    power: Annotated[float, typer.Option(min=0.0, max=1.0, help="0 centres only, 1 whitens.")] = 0.5,
+    toward_poses: Annotated[float, typer.Option(min=0.0, help="How much what tells poses apart counts.")] = 1.0,
     floor: Annotated[float, typer.Option(min=1e-6, help="Least variance, as a share of the mean one.")] = 0.1,
 ) -> None:
     """Make a checkpoint's embeddings fit for comparing."""
@@ -142,12 +226,13 @@ def main(
         content = load_tensors(checkpoint)
         network = read_network(content, checkpoint)
         source = open_sources(Data(sources=tuple(data), body=str(body or "")), seed=0)
-        metric = fit(*embeddings(network, source, windows), power, floor)
+        metric = fit(measure(network, source, windows), power, floor, toward_poses)
     except (TrainingError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     kept = ("encoder", "fps", "stride_frames", "kept_share", "licence", "trained", "step", "config")
-    told = f"{content['provenance']}; embeddings centred and evened out over {windows} windows, power {power:g}"
+    how = f"power {power:g}, toward poses {toward_poses:g}"
+    told = f"{content['provenance']}; embeddings centred and evened out over {windows} windows, {how}"
     write_whole(
         {name: content[name] for name in kept if name in content}
         | {"model": applied(content["model"], metric), "provenance": told},

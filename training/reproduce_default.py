@@ -128,7 +128,7 @@ def steps(out: Path, bodies: Path, motions: list[Path], minutes: Minutes) -> Ite
     yield Step("closeup", (*torchrun, "training.closeup", "learn", *hands, *judged, *taught))
     together = (*SETTINGS, f"start_from={out / 'closeup.pt'}", *TOGETHER)
     yield Step("together", (*torchrun, *pretraining(out, "together", minutes.together, together)))
-    measured = (f"--data=shards:{out / 'rendered'}@0.5", f"--data=shards:{out / 'train'}@0.5", "--power", "0")
+    measured = (f"--data=shards:{out / 'rendered'}@0.5", f"--data=shards:{out / 'train'}@0.5")
     centred = ("training.metric", str(out / "together" / "last.pt"), str(out / "centred.pt"), *measured)
     yield Step("metric", (*python, *centred, *body, "--windows", "4000"))
     export = ("model.export", str(out / "centred.pt"), "model/encoders/default.onnx")

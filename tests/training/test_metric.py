@@ -9,8 +9,9 @@ from model.checkpoint import read_checkpoint
 from tests.model.micro import micro
 from tests.training.pretrain.runs import ALONE, Recorder, clips, run_config
 from training import metric
+from training.data.loading import load_batches
 from training.fit.files import LAST
-from training.metric import Metric, applied, embeddings, fit
+from training.metric import Measured, Metric, applied, fit, measure, poses
 from training.pretrain.loop import pretrain
 from training.pretrain.network import PretrainNetwork, from_published, published_state
 from training.pretrain.state import start_run
@@ -23,18 +24,24 @@ def features() -> torch.Tensor:
     return (torch.randn(4000, 6, generator=generator) * torch.tensor([5.0, 3, 1, 0.5, 0.2, 0.1])) @ turned + 7
 
 
+def seen(features: torch.Tensor, weights: torch.Tensor | None = None) -> Measured:
+    """Windows of which no pose is known."""
+    num = len(features)
+    weights = torch.ones(num) if weights is None else weights
+    return Measured(features, weights, torch.zeros(num, 2, 63), torch.zeros(num, 2, dtype=torch.bool))
+
+
 def test_all_of_it_makes_white_and_none_only_centres(features: torch.Tensor) -> None:
-    weights = torch.ones(len(features))
-    white = fit(features, weights, power=1.0, floor=1e-9)
+    white = fit(seen(features), power=1.0, floor=1e-9)
     spread = torch.cov(((features.double() - white.mean) @ white.matrix.T).T)
     assert torch.allclose(spread / spread[0, 0], torch.eye(6, dtype=torch.float64), atol=0.01)
-    centred = fit(features, weights, power=0.0, floor=0.1)
+    centred = fit(seen(features), power=0.0, floor=0.1)
     assert torch.allclose(centred.matrix, torch.eye(6, dtype=torch.float64))
     assert torch.allclose(centred.mean, features.double().mean(dim=0))
 
 
 def test_half_of_it_takes_the_root_of_ratios_and_keeps_the_mean_size(features: torch.Tensor) -> None:
-    half = fit(features, torch.ones(len(features)), power=0.5, floor=1e-9)
+    half = fit(seen(features), power=0.5, floor=1e-9)
     before = torch.cov(features.T.double())
     after = half.matrix @ before @ half.matrix.T
     ratios = [torch.linalg.eigvalsh(spread)[-1] / torch.linalg.eigvalsh(spread)[0] for spread in (before, after)]
@@ -45,7 +52,44 @@ def test_half_of_it_takes_the_root_of_ratios_and_keeps_the_mean_size(features: t
 def test_windows_at_rest_do_not_count(features: torch.Tensor) -> None:
     both = torch.cat([features, features + 100])
     weights = torch.cat([torch.ones(len(features)), torch.zeros(len(features))])
-    assert torch.allclose(fit(both, weights, 0.5, 0.1).mean, features.double().mean(dim=0))
+    assert torch.allclose(fit(seen(both, weights), 0.5, 0.1).mean, features.double().mean(dim=0))
+
+
+def test_cosines_are_those_of_embedding_and_poses_side_by_side() -> None:
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(4000, 6, generator=generator) + 7
+    told = torch.randn(6, 126, generator=generator)[:, :126].reshape(6, 2, 63)
+    values = torch.einsum("nd,dhv->nhv", features - 7, told) + 3
+    known = torch.rand(len(features), 2, generator=generator) < 0.5
+    measured = Measured(features, torch.ones(len(features)), values, known)
+    toward = fit(measured, power=0.0, floor=0.1, toward_poses=2.0)
+    away = features.double() - features.double().mean(dim=0)
+    parts = [away, away @ told.double().flatten(1)]
+    parts = [part / part.square().sum(dim=1).mean().sqrt() for part in parts]
+    beside = torch.cat([parts[0], 2.0 * parts[1]], dim=1)[:50]
+    ours = (away @ toward.matrix.T)[:50]
+    cosines = [torch.nn.functional.normalize(some) @ torch.nn.functional.normalize(some).T for some in (ours, beside)]
+    assert torch.allclose(cosines[0], cosines[1], atol=0.01)
+    plain = torch.nn.functional.normalize(away[:50])
+    assert not torch.allclose(cosines[0], plain @ plain.T, atol=0.1)
+    assert float((away @ toward.matrix.T).square().mean()) == pytest.approx(float(away.square().mean()), rel=0.01)
+
+
+def test_poses_are_directions_and_wrists_and_zero_at_rest() -> None:
+    batch = next(load_batches(clips(), 8, num_frames=2))
+    batch.targets["activity"][:4], batch.masks["activity"][:] = 1.0, True
+    for name in ("left_pose", "right_pose", "body_pose"):
+        batch.masks[name][:2] = True
+    values, known = poses(batch, 7)
+    assert values.shape == (8, 2, 63)
+    active = batch.targets["activity"] > 0
+    assert (known & active).any()
+    assert (values[~active] == 0).all()
+    lengths = values[known & active][:, :60].reshape(-1, 20, 3)
+    assert ((lengths / torch.tensor([1, 1, 0.5])).norm(dim=-1) * 20**0.5 - 1).abs().max() < 1e-4
+    wrist = batch.targets["body_pose"][:, 7].reshape(-1, 61, 3)[:, 19]
+    chosen = known[:, 1] & active[:, 1]
+    assert torch.allclose(values[chosen, 1, 60:], 4 * wrist[chosen] * torch.tensor([1, 1, 0.5]))
 
 
 @torch.no_grad()
@@ -73,13 +117,16 @@ def test_the_command_writes_a_checkpoint_that_exports(tmp_path: Path) -> None:
     app.command()(metric.main)
     out = tmp_path / "even.pt"
     words = [str(tmp_path / "run" / LAST), str(out), "--data", "generated:4", "--windows", "100", "--power", "0.5"]
-    found = CliRunner().invoke(app, words)
+    refused = CliRunner().invoke(app, words)
+    assert "no active hand of 112 windows has a known pose" in refused.output
+    found = CliRunner().invoke(app, [*words, "--toward-poses", "0"])
     assert found.exit_code == 0, found.output
     read = read_checkpoint(out)
-    assert "evened out over 100 windows, power 0.5" in read.provenance
+    assert "evened out over 100 windows, power 0.5, toward poses 0" in read.provenance
     network = PretrainNetwork(read.config).eval()
     network.load_state_dict(from_published(read.state))
-    features, weights = embeddings(network, clips(), 100)
+    found_again = measure(network, clips(), 100)
+    features, weights = found_again.features, found_again.weights
     mean = (weights[:, None] * features).sum(dim=0) / weights.sum()
     assert float(mean.norm()) < 0.2 * float(features.norm(dim=1).mean())
 
