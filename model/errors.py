@@ -6,10 +6,12 @@
     │   ├── VideoTooLargeError      more bytes or more pixels than allowed
     │   ├── VideoTooLongError       more seconds than allowed
     │   ├── VideoTooShortError      no frame in the stretch that was asked for
-    │   └── VideoBrokenError        starts as a video, then can't be decoded
+    │   ├── VideoBrokenError        starts as a video, then can't be decoded
+    │   └── NoSignerError           nobody, or nobody's hands, were found in it
     ├── EncoderFileError            the ONNX file
     │   ├── EncoderContractError    not the inputs, outputs or metadata of an encoder
-    │   └── ProviderError           the device that was asked for can't be had
+    │   ├── ProviderError           the device that was asked for can't be had
+    │   └── EstimatorError          what finds the skeletons that the encoder takes is not installed
     ├── EncoderOutputError          the encoder gave values that are no numbers
     ├── CheckpointError             a training checkpoint that can't be loaded: which tensors, and why
     ├── ExportError                 the written ONNX file disagrees with the network it came from
@@ -47,6 +49,10 @@ class VideoBrokenError(VideoError):
     """The video starts well and then can't be decoded."""
 
 
+class NoSignerError(VideoError):
+    """Nobody, or nobody's hands, were found in the video."""
+
+
 class EncoderFileError(ModelError):
     """The encoder file can't be used."""
 
@@ -57,6 +63,10 @@ class EncoderContractError(EncoderFileError):
 
 class ProviderError(EncoderFileError):
     """The execution provider that was asked for is not to be had."""
+
+
+class EstimatorError(EncoderFileError):
+    """What finds skeletons in videos is not installed, or does not start."""
 
 
 class EncoderOutputError(ModelError):

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.clips import moving_square, write_clip
-from training.landmarks import BODY_LANDMARKS, Landmarks, save_landmarks
-from training.skeleton import (
+from model.skeleton.kinematics import (
     LEFT_HAND,
     RIGHT_HAND,
     Angles,
@@ -16,6 +14,9 @@ from training.skeleton import (
     standard_proportions,
     standing,
 )
+from model.skeleton.landmarks import BODY_LANDMARKS, Landmarks
+from tests.clips import moving_square, write_clip
+from training.landmarks import save_landmarks
 
 Points = NDArray[np.float64]
 SIZE = (320, 240)

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from model.encoder import Frames
-from training.landmarks import Observed
-from training.skeleton import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND, Reals
+from model.skeleton.kinematics import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND, Reals
+from model.skeleton.landmarks import Observed
 
 SIDE_SHOULDERS = 3.2
 """Side of the square, shoulder widths: from above the head to the hips, elbows in."""

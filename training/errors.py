@@ -2,8 +2,7 @@
 
     TrainingError
     ├── ClipError                   a clip of the training or evaluation data
-    │   ├── LandmarksError          its landmarks are missing, damaged, or their estimator is not installed
-    │   ├── NoSignerError           nobody was found in it
+    │   ├── LandmarksError          its landmarks are missing or damaged
     │   └── LengthMismatchError     its landmarks have another number of frames than the clip
     ├── ManifestError               a list of clips that is missing, has another form, or names a clip twice
     ├── ShardError                  a shard that is cut short, damaged, or of another data set
@@ -34,11 +33,7 @@ class ClipError(TrainingError):
 
 
 class LandmarksError(ClipError):
-    """The landmarks of a clip are missing or damaged, or can't be found on this machine."""
-
-
-class NoSignerError(ClipError):
-    """Nobody was found in the clip."""
+    """The landmarks of a clip are missing or damaged."""
 
 
 class LengthMismatchError(ClipError):

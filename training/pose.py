@@ -25,15 +25,16 @@ import numpy as np
 import typer
 
 from model.encoder import Frames
-from model.errors import VideoBrokenError
+from model.errors import NoSignerError, VideoBrokenError
+from model.skeleton.kinematics import Reals
+from model.skeleton.landmarks import Landmarks
 from model.video import VideoLimits
 from model.video.container import VideoReader
 from model.video.picture import Reducer
 from training.batch import Report, run
 from training.data.manifest import find_videos
-from training.errors import LandmarksError, ManifestError, NoSignerError
-from training.landmarks import Landmarks, save_landmarks
-from training.skeleton import Reals
+from training.errors import LandmarksError, ManifestError
+from training.landmarks import save_landmarks
 
 MAX_SIDE = 720
 """Shorter side, pixels, that larger pictures are reduced to: the estimator's own networks see 256 at most."""

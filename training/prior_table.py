@@ -9,7 +9,9 @@ The contract between `training.priors`, the shards and pretraining: a window has
 
 from dataclasses import dataclass
 
-NUM_FRAMES = 16
+from model.skeleton import normal
+
+NUM_FRAMES = normal.NUM_FRAMES
 """Frames of a window."""
 
 ACTIVITY = "activity"

@@ -22,7 +22,6 @@ Commands:
 import json
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -30,44 +29,35 @@ import numpy as np
 import typer
 
 from model.encoder import Flags, Floats
-from model.errors import ModelError
-from training.errors import ClipError, TrainingError
-from training.landmarks import observe, read_landmarks
-from training.prior_table import ACTIVITY, NUM_FRAMES
-from training.skeleton import (
+from model.errors import ModelError, NoSignerError
+from model.skeleton.kinematics import (
     BONES,
     L_HIP,
     L_SHOULDER,
-    L_WRIST,
     LEFT_HAND,
-    MIRROR,
     NUM_BODY_ANGLES,
     NUM_HAND_ANGLES,
     PARENTS,
     R_HIP,
     R_SHOULDER,
-    R_WRIST,
     RIGHT_HAND,
-    Angles,
     Proportions,
     Reals,
-    forward,
-    inverse,
     measure,
     median_proportions,
-    mirror_angles,
     mirror_points,
     standard_proportions,
 )
+from model.skeleton.landmarks import observe
+from model.skeleton.normal import MIN_CONFIDENCE, NormalPose, hand_activity, normalise, regenerate
+from training.errors import ClipError, TrainingError
+from training.landmarks import read_landmarks
+from training.prior_table import ACTIVITY
 
 Target = tuple[Floats, Flags]
 """Values, and which of them are known; unknown ones are 0."""
 
-MIN_CONFIDENCE = 0.5
-INACTIVE_MOTION = 0.26
-"""A low hand is at rest where its 21 keypoints move by less than this in sum: metres of the standard body."""
 NUM_ANGLES = NUM_BODY_ANGLES + 2 * NUM_HAND_ANGLES
-MID_TORSO = (R_SHOULDER, L_SHOULDER, R_HIP, L_HIP)
 # Paper: names the sets; the order of the twelve follows that of the twenty-two, wrists as listed last.
 DISTANCES_FROM = (23, 27, 31, 35, 39, 44, 48, 52, 56, 60, 40, 19)
 DISTANCES_TO = (0, 3, 6, 7, 10, 13, 15, 16, 17, 18, 19, 23, 27, 31, 35, 39, 40, 44, 48, 52, 56, 60)
@@ -77,38 +67,11 @@ TIPS_TO = (0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20)
 _MIDDLE_ENDS = np.array([(R_HIP, L_HIP), (R_SHOULDER, L_SHOULDER), (16, 15), (18, 17)])
 
 
-@dataclass(frozen=True)
-class NormalPose:
-    """How a clip's signer moves, without how they are built."""
-
-    angles: Floats
-    """[T, 104] radians: 22 of the body, 41 of the right hand, 41 of the left; NaN where not even estimated."""
-    known: Flags
-    """[T, 61] keypoints that were seen well enough."""
-
-    def window(self, start: int, num_frames: int = NUM_FRAMES) -> "NormalPose":
-        """Consecutive frames; past the end the last one is repeated, as windows of short clips are."""
-        rows = np.minimum(np.arange(start, start + num_frames), len(self.angles) - 1)
-        return NormalPose(self.angles[rows], self.known[rows])
-
-    def mirrored(self) -> "NormalPose":
-        """The same movement in a mirror: what was done with one hand is done with the other."""
-        other = mirror_angles(self.apart())
-        flat = np.concatenate([other.body, other.right, other.left], axis=-1).astype(np.float32)
-        return NormalPose(flat, self.known[:, MIRROR])
-
-    def apart(self) -> Angles:
-        """The angles of body and hands."""
-        split = (NUM_BODY_ANGLES, NUM_BODY_ANGLES + NUM_HAND_ANGLES)
-        body, right, left = np.split(self.angles.astype(np.float64), split, axis=-1)
-        return Angles(body, left, right)
-
-
 def window_priors(keypoints: Reals, confidence: Reals, body: Proportions | None = None) -> dict[str, Target]:
     """All prior targets of one window.
 
     Args:
-        keypoints: [T, 61, 3] in one unit, in the axes of `training.skeleton`; NaN where there are none.
+        keypoints: [T, 61, 3] in one unit, in the axes of `model.skeleton.kinematics`; NaN where there are none.
         confidence: [T, 61] in [0, 1]; ones for exact keypoints.
         body: the standard body in metres; None for `standard_proportions`.
 
@@ -117,19 +80,6 @@ def window_priors(keypoints: Reals, confidence: Reals, body: Proportions | None 
         Targets are without psi.
     """
     return targets(normalise(keypoints, confidence), body)
-
-
-def normalise(keypoints: Reals, confidence: Reals) -> NormalPose:
-    """Take a clip's poses apart. Worth doing once per clip: `targets` is several times faster.
-
-    Args:
-        keypoints: [T, 61, 3]; NaN where there are none.
-        confidence: [T, 61] in [0, 1].
-    """
-    angles = inverse(keypoints)
-    flat = np.concatenate([angles.body, angles.right, angles.left], axis=-1).astype(np.float32)
-    known = (confidence >= MIN_CONFIDENCE) & np.isfinite(keypoints).all(axis=-1)
-    return NormalPose(flat, known)
 
 
 def targets(pose: NormalPose, body: Proportions | None = None) -> dict[str, Target]:
@@ -145,49 +95,6 @@ def targets(pose: NormalPose, body: Proportions | None = None) -> dict[str, Targ
         "left_dist": _differences(points[:, LEFT_HAND], known[:, LEFT_HAND], TIPS_FROM, TIPS_TO),
     }
     return found | {ACTIVITY: hand_activity(points, known)}
-
-
-def regenerate(pose: NormalPose, body: Proportions | None = None) -> Reals:
-    """The pose on the standard body: [T, 61, 3] metres from between its shoulders."""
-    points = forward(pose.apart(), standard_proportions() if body is None else body)
-    return points - (points[:, L_SHOULDER, None] + points[:, R_SHOULDER, None]) / 2.0
-
-
-def hand_activity(points: Reals, known: Flags) -> Target:
-    """Which hand signs: [2] left, right; 1 for a hand that is raised or moves.
-
-    A hand is at rest where (1) it lies below the middle of the trunk and (2) the sum over its keypoints of the standard
-    deviation of their place over time is below `INACTIVE_MOTION` (Paper: both must hold). Its height is the mean over
-    its keypoints and the window, its place's deviation the root of the summed variances of x, y and z. Frames where
-    only the wrist is known count for the height alone. A low hand that is found in less than half of the frames rests
-    (Paper: silent; here so, because a hand that signs is found, and the jitter of an arm's wrist alone would pass for
-    motion).
-
-    Args:
-        points: [T, 61, 3] metres of the standard body.
-        known: [T, 61].
-
-    Returns:
-        The activity, known where the wrist is in at least half of the frames.
-    """
-    trunk = points[:, MID_TORSO, 1]
-    middle = trunk[np.isfinite(trunk)].mean() if np.isfinite(trunk).any() else np.nan
-    active, sure = np.zeros(2, np.float32), np.zeros(2, np.bool_)
-    for side, (rows, wrist) in enumerate(((LEFT_HAND, L_WRIST), (RIGHT_HAND, R_WRIST))):
-        seen = known[:, wrist]
-        sure[side] = np.isfinite(middle) and 2 * seen.sum() >= len(points)
-        if sure[side]:
-            hand, found = points[:, rows], known[:, rows]
-            height = np.where(found, hand[..., 1], points[:, wrist, None, 1])[seen].mean()
-            whole = found.all(axis=-1)
-            rests = 2 * whole.sum() < len(points) or _motion(hand[whole]) < INACTIVE_MOTION
-            active[side] = not (height < middle and rests)
-    return active, sure
-
-
-def _motion(hand: Reals) -> float:
-    """Sum over keypoints of the standard deviation of their place: [T, 21, 3] to metres."""
-    return float(np.sqrt(hand.var(axis=0).sum(axis=-1)).sum())
 
 
 def _angle_targets(pose: NormalPose) -> dict[str, Target]:
@@ -397,7 +304,7 @@ def _observed_clips(folders: list[Path]) -> Iterable[tuple[Reals, Reals]]:
         for file in sorted(folder.rglob("*.npz")):
             try:
                 observed = observe(read_landmarks(file))
-            except ClipError as error:
+            except (ClipError, NoSignerError) as error:
                 typer.echo(f"left out: {error}", err=True)
                 continue
             yield observed.keypoints, observed.confidence

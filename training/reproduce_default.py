@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
+from model.skeleton.kinematics import standard_proportions
 from training.data.manifest import ListedClip, clips_of_folder, write_manifest
 from training.priors import write_body
-from training.skeleton import standard_proportions
 
 SOURCES = ("rth", "aslearn")
 """Folders of real clips, named GLOSS__ID; what is signed in both is held out for validation."""

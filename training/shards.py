@@ -20,7 +20,10 @@ import numpy as np
 import typer
 
 from model.encoder import Frames
-from model.errors import ModelError
+from model.errors import ModelError, NoSignerError
+from model.skeleton.kinematics import Reals
+from model.skeleton.landmarks import Landmarks, Observed, observe
+from model.skeleton.normal import normalise
 from model.video import VideoLimits, open_frames
 from training.batch import Failure, Report, failure, run
 from training.crops import Square, signer_square
@@ -39,11 +42,10 @@ from training.data.shard_files import (
     read_sample,
     write_whole,
 )
-from training.errors import ManifestError, NoSignerError, ShardError, TrainingError
-from training.landmarks import Landmarks, Observed, check_length, observe, read_landmarks
+from training.errors import ManifestError, ShardError, TrainingError
+from training.landmarks import check_length, read_landmarks
 from training.prior_table import NUM_FRAMES
-from training.priors import normalise, read_body, standard_body, write_body
-from training.skeleton import Reals
+from training.priors import read_body, standard_body, write_body
 
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
 MAX_SIDE = 1080

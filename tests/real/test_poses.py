@@ -5,17 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.skeleton.kinematics import Reals, inverse
+from model.skeleton.landmarks import observe
+from model.skeleton.normal import normalise
 from training.data.manifest import ListedClip
 from training.data.samples import check_sample
 from training.data.shard_files import Form
 from training.data.sharded import ShardSource
 from training.evaluate.baselines import FEATURES
 from training.evaluate.protocol import VectorRanker, evaluate, landmark_vectors
-from training.landmarks import observe, read_landmarks
+from training.landmarks import read_landmarks
 from training.overlay import draw_clip, read_posed_clip
-from training.priors import normalise, regeneration_error, standard_body, window_priors
+from training.priors import regeneration_error, standard_body, window_priors
 from training.shards import write_shards
-from training.skeleton import Reals, inverse
 
 pytestmark = pytest.mark.real
 
@@ -46,7 +48,7 @@ def test_regenerated_keypoints_are_near_the_observed_ones(observed: list[tuple[R
 
 
 def test_angles_of_real_poses_come_back_from_their_keypoints(observed: list[tuple[Reals, Reals]]) -> None:
-    from training.priors import regenerate
+    from model.skeleton.normal import regenerate
 
     for keypoints, confidence in observed[:10]:
         pose = normalise(keypoints, confidence)

@@ -9,6 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from model.checkpoint import load_tensors
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, Angles, forward, standard_proportions, standing
+from model.skeleton.normal import normalise
 from tests.model.test_hands import looking_closer
 from training.closeup.__main__ import app
 from training.closeup.course import STATE, Lesson, begin, teach
@@ -19,8 +21,7 @@ from training.errors import DataError
 from training.pretrain.distributed import World
 from training.pretrain.network import PretrainNetwork, published_state
 from training.pretrain.state import write_whole as write_checkpoint
-from training.priors import normalise, write_body
-from training.skeleton import LEFT_HAND, RIGHT_HAND, Angles, forward, standard_proportions, standing
+from training.priors import write_body
 
 SIZE_PX = 128
 NUM_FRAMES = 6

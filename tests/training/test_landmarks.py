@@ -4,10 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.errors import NoSignerError
+from model.skeleton.kinematics import L_WRIST, LEFT_HAND, R_ELBOW, R_WRIST, RIGHT_HAND, mirror_points
+from model.skeleton.landmarks import Landmarks, observe
 from tests.posed import keypoints_of, landmarks_of, raised_arm
-from training.errors import LandmarksError, LengthMismatchError, NoSignerError
-from training.landmarks import Landmarks, check_length, observe, read_landmarks, save_landmarks
-from training.skeleton import L_WRIST, LEFT_HAND, R_ELBOW, R_WRIST, RIGHT_HAND, mirror_points
+from training.errors import LandmarksError, LengthMismatchError
+from training.landmarks import check_length, read_landmarks, save_landmarks
 
 
 @pytest.fixture(scope="module")

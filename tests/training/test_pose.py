@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from model.encoder import Frames
-from model.errors import NotAVideoError
+from model.errors import NoSignerError, NotAVideoError
 from tests.clips import numbered, write_clip
-from training.errors import LandmarksError, ManifestError, NoSignerError
+from training.errors import LandmarksError, ManifestError
 from training.landmarks import read_landmarks
 from training.pose import Estimator, estimate, estimate_folder, landmarks_path, write_landmarks
 

@@ -3,21 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.posed import keypoints_of, raised_arm
-from training.errors import TrainingError
-from training.prior_table import ACTIVITY, PRIORS
-from training.priors import (
-    NormalPose,
-    normalise,
-    read_body,
-    regenerate,
-    regeneration_error,
-    standard_body,
-    targets,
-    window_priors,
-    write_body,
-)
-from training.skeleton import (
+from model.skeleton.kinematics import (
     BODY_LIMITS,
     BONE,
     HAND_LIMITS,
@@ -31,6 +17,11 @@ from training.skeleton import (
     standard_proportions,
     standing,
 )
+from model.skeleton.normal import NormalPose, normalise, regenerate
+from tests.posed import keypoints_of, raised_arm
+from training.errors import TrainingError
+from training.prior_table import ACTIVITY, PRIORS
+from training.priors import read_body, regeneration_error, standard_body, targets, window_priors, write_body
 
 
 def random_angles(num_frames: int = 16, seed: int = 0) -> Angles:
@@ -181,7 +172,7 @@ def test_activity_follows_the_papers_threshold() -> None:
     """A low hand that swings by a known spread: 21 keypoints times that spread is compared with 0.26 m."""
     points = np.tile(keypoints_of(standing())[None], (16, 1, 1))
     points -= (points[:, [L_SHOULDER]] + points[:, [R_SHOULDER]]) / 2
-    from training.priors import hand_activity
+    from model.skeleton.normal import hand_activity
 
     for spread, active in ((0.0122, 0.0), (0.0126, 1.0)):  # 0.26 / 21 = 0.01238
         moved = points.copy()

@@ -7,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 
+from model.skeleton.kinematics import L_SHOULDER, R_SHOULDER
+from model.skeleton.landmarks import observe
+from model.skeleton.normal import normalise
 from tests.posed import SIZE, keypoints_of, landmarks_of, raised_arm, write_posed_clip
 from training.crops import signer_square
 from training.data.manifest import ListedClip, clips_of_folder, write_manifest
@@ -14,12 +17,10 @@ from training.data.samples import check_sample
 from training.data.shard_files import Form, check_shard, decode_frames, encode_frames, find_shards, read_sample
 from training.data.sharded import ShardSource
 from training.errors import ConfigError, SampleError, ShardError
-from training.landmarks import observe
 from training.pretrain.config import Data
 from training.pretrain.sources import open_sources
-from training.priors import normalise, read_body, targets
+from training.priors import read_body, targets
 from training.shards import app, clip_samples, write_shards
-from training.skeleton import L_SHOULDER, R_SHOULDER
 
 FORM = Form(size_px=64)
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from model.encoder import Floats, Frames
 from model.hands import cut
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, Proportions
 from training.data.shard_files import StoredPose, check_shard, find_shards, read_sample, write_whole
 from training.data.sharded import hands_in_picture
 from training.errors import DataError, ShardError
 from training.priors import targets
-from training.skeleton import LEFT_HAND, RIGHT_HAND, Proportions
 
 KEPT_PX = 144
 ROOM = 1.5

@@ -31,9 +31,9 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from model.encoder import Floats, Frames
+from model.skeleton.normal import NormalPose
 from training.batch import Failure
 from training.errors import ShardError
-from training.priors import NormalPose
 
 SCHEMA = 2
 GOP = 8

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Floats, Frames
+from model.skeleton.kinematics import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND, Proportions
+from model.skeleton.normal import NormalPose
 from training.data.samples import Sample
 from training.data.shard_files import (
     Place,
@@ -21,8 +23,7 @@ from training.data.shard_files import (
 )
 from training.errors import SampleError, ShardError
 from training.prior_table import NUM_FRAMES
-from training.priors import NormalPose, read_body, targets
-from training.skeleton import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND, Proportions
+from training.priors import read_body, targets
 
 SQUARE_SHOULDERS = 0.8
 """Side of the square around a hand, shoulder widths: a hand with its fingers stretched, and some room."""

@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Flags, Floats, Frames, Ints
+from model.skeleton.kinematics import Proportions
+from model.skeleton.normal import normalise
 from training.data.samples import Sample
 from training.data.sharded import hands_in_picture
 from training.data.sources import Clip
 from training.errors import SampleError, SignError
 from training.prior_table import ACTIVITY, NUM_FRAMES
-from training.priors import Target, normalise, targets
-from training.skeleton import Proportions
+from training.priors import Target, targets
 from training.synth.cast import BodySource, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take
 from training.synth.device import LoadedBody

@@ -19,11 +19,13 @@ from model.embed import Embedder
 from model.encoder import Flags, Floats
 from model.errors import ModelError
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from model.skeleton.landmarks import observe
+from model.skeleton.normal import normalise
 from training.data.manifest import ListedClip, clips_of_folder
 from training.errors import TrainingError
-from training.landmarks import observe, read_landmarks
+from training.landmarks import read_landmarks
 from training.prior_table import ACTIVITY, NUM_FRAMES
-from training.priors import normalise, targets
+from training.priors import targets
 
 FPS = 25.0
 QUIET, BUSY = 0.2, 0.8

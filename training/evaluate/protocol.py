@@ -15,19 +15,13 @@ from index.entries import Entry
 from index.faiss_index import build
 from model.embed import Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
-from model.errors import ModelError
+from model.errors import ModelError, NoSignerError
 from model.pooling import pool
+from model.skeleton.signing import Signing, read_signing
 from training.batch import Failure, failure
 from training.data.manifest import ListedClip, clips_of_folder
-from training.errors import EvaluationError, ManifestError, NoSignerError, TrainingError
-from training.evaluate.baselines import (
-    Feature,
-    Signing,
-    encode_signing,
-    read_signing,
-    signing_sequence,
-    warp_costs,
-)
+from training.errors import EvaluationError, ManifestError, TrainingError
+from training.evaluate.baselines import Feature, encode_signing, signing_sequence, warp_costs
 from training.evaluate.metrics import Metrics, summarise
 from training.landmarks import read_landmarks
 

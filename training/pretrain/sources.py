@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.skeleton.kinematics import Proportions, standard_proportions
 from training.data.samples import Source
 from training.data.sharded import ShardSource
 from training.data.sources import ArraySource, MixedSource, generate_clips
@@ -12,7 +13,6 @@ from training.data.synthetic import CLIPS_PER_SIGNER, SyntheticSource
 from training.errors import ConfigError
 from training.pretrain.config import Data
 from training.priors import read_body
-from training.skeleton import Proportions, standard_proportions
 from training.synth.bodies import BodyLibrary
 from training.synth.cast import Mannequins, People
 

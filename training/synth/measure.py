@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Ints
-from training.errors import PoseError
-from training.skeleton import (
+from model.skeleton.kinematics import (
     L_HIP,
     L_SHOULDER,
     L_WRIST,
@@ -23,6 +22,7 @@ from training.skeleton import (
     mirror_angles,
     unit,
 )
+from training.errors import PoseError
 from training.synth.hands import palm_frame
 from training.synth.lexicon import make_signs
 from training.synth.motion import perform

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.skeleton import (
+from model.skeleton.kinematics import (
     L_EAR,
     L_ELBOW,
     L_HIP,

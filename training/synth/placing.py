@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.skeleton import Reals, cross, pitch_yaw_roll, unit
+from model.skeleton.kinematics import Reals, cross, pitch_yaw_roll, unit
 from training.synth.arms import HOLD_LIMITS, Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from training.skeleton import Reals, forward, natural_swivel, standard_proportions, standing
+from model.skeleton.kinematics import Reals, forward, natural_swivel, standard_proportions, standing
 from training.synth.arms import measure_arm, pose_arm
 from training.synth.hands import finger_frames, hand_points, named_angles
 from training.synth.handshapes import HANDSHAPES

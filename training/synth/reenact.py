@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from model.skeleton.kinematics import Reals, cross, frame_from, mirror_points, pitch_yaw_roll, turn, unit
 from training.errors import PoseError
-from training.skeleton import Reals, cross, frame_from, mirror_points, pitch_yaw_roll, turn, unit
 from training.synth.arms import (
     HOLD_LIMITS,
     Arm,

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from model.skeleton.kinematics import standard_proportions
+from model.skeleton.normal import normalise
 from training.batch import Failure, Report, failure, run
 from training.data.shard_files import Form, SampleFacts, ShardSample, ShardWriter, check_shard, index_path, write_whole
 from training.errors import OutputError, PoseError, ShardError, SignError
 from training.prior_table import NUM_FRAMES
-from training.priors import normalise, write_body
-from training.skeleton import standard_proportions
+from training.priors import write_body
 from training.synth.bodies import BodyLibrary
 from training.synth.camera import step_closer
 from training.synth.cast import BodySource, Mannequins, People, Signer, cast_signer

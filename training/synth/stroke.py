@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.skeleton import Reals
+from model.skeleton.kinematics import Reals
 from training.synth.phonology import Movement, direction
 from training.synth.timing import minimum_jerk
 

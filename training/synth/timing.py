@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.skeleton import Reals
+from model.skeleton.kinematics import Reals
 
 SHORTEST_S, LONGEST_S = 1.2, 3.0
 """Least and greatest duration of a performance."""

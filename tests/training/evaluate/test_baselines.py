@@ -3,21 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model.errors import NoSignerError
 from model.pooling import pool
+from model.skeleton.kinematics import Angles, Proportions, mirror_angles, standard_proportions, standing
+from model.skeleton.landmarks import Landmarks
+from model.skeleton.signing import Signing, bridge, read_signing
 from tests.posed import keypoints_of, landmarks_of, raised_arm
-from training.errors import NoSignerError
-from training.evaluate.baselines import (
-    FEATURES,
-    PixelEncoder,
-    Signing,
-    bridge,
-    encode_signing,
-    read_signing,
-    signing_sequence,
-    warp_costs,
-)
-from training.landmarks import Landmarks
-from training.skeleton import Angles, Proportions, mirror_angles, standard_proportions, standing
+from training.evaluate.baselines import FEATURES, PixelEncoder, encode_signing, signing_sequence, warp_costs
 
 
 @pytest.fixture(scope="module")

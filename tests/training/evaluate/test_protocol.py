@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from model.config import tiny
 from model.encoder import Encoding
+from model.skeleton.kinematics import mirror_angles
 from tests.clips import flat, moving_square, write_clip
 from tests.fakes import FakeEncoder
 from tests.posed import keypoints_of, landmarks_of, raised_arm, write_posed_clip
@@ -29,7 +30,6 @@ from training.evaluate.protocol import (
     video_vectors,
 )
 from training.evaluate.untrained import UntrainedEncoder
-from training.skeleton import mirror_angles
 
 PLACES = {"north": (64, 24), "south": (64, 72), "west": (24, 48), "east": (104, 48)}
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.skeleton import LEFT_HAND
+from model.skeleton.kinematics import LEFT_HAND
 from training.synth.hands import LIMITS, PAD_M, finger_frames, hand_points, measure_hand, named_angles, palm_frame
 from training.synth.handshapes import FINGER_ROWS, HANDSHAPES
 from training.synth.mannequin import mannequin_rig

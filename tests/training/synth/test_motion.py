@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training import skeleton
+from model.skeleton import kinematics as skeleton
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, inverse, limit_excess, mirror_points
 from training.errors import SignError
-from training.skeleton import LEFT_HAND, RIGHT_HAND, inverse, limit_excess, mirror_points
 from training.synth.lexicon import Movement, Orientation, Sign, make_signs
 from training.synth.mannequin import mannequin, mannequin_rig
 from training.synth.measure import landmarks_of

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.skeleton.kinematics import mirror_points
 from training.errors import PoseError
-from training.skeleton import mirror_points
 from training.synth.lexicon import make_signs
 from training.synth.mannequin import mannequin
 from training.synth.measure import landmarks_of, measure_reenactment

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from training import skeleton
-from training.skeleton import Angles, bend_arm, forward, inverse, measure, mirror_angles, mirror_points
+from model.skeleton import kinematics as skeleton
+from model.skeleton.kinematics import Angles, bend_arm, forward, inverse, measure, mirror_angles, mirror_points
 
 
 def random_angles(rng: np.random.Generator, people: skeleton.Proportions) -> Angles:
