@@ -11,25 +11,25 @@ import numpy as np
 from anyio import CapacityLimiter, to_thread
 
 from app.errors import StoppedError
-from model.encoder import Encoder, Encoding, Frames
+from model.encoder import Encoder, Encoding, Windows
 from model.motion import looked_at
 
 log = logging.getLogger(__name__)
 
 
-class Windows(Protocol):
-    """Windows of one clip, each [T, H, W, 3] uint8."""
+class ClipWindows(Protocol):
+    """Windows of one clip, as the encoder takes them."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int, /) -> Frames: ...
+    def __getitem__(self, number: int, /) -> Windows: ...
 
 
 @dataclass
 class Waiter:
     """A caller, and how far its windows are."""
 
-    windows: Windows
+    windows: ClipWindows
     done: "asyncio.Future[Encoding]"
     num_taken: int = 0
     """Windows that went into a batch."""
@@ -73,7 +73,7 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._runs = asyncio.get_running_loop().create_task(self._run())
 
-    async def encode(self, windows: Windows) -> Encoding:
+    async def encode(self, windows: ClipWindows) -> Encoding:
         """Encode the windows of one clip. Whoever is cancelled takes no place in later batches.
 
         Args:

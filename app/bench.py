@@ -25,7 +25,7 @@ from index import snapshot
 from index.bench import cpu_name
 from index.cache import EmbeddingCache
 from model.cut import MovingWindow, open_windows
-from model.embed import Embedder, batches, mirrored
+from model.embed import Embedder, batches
 from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
 from model.video.bench import generate_clip
@@ -157,7 +157,7 @@ def windows_of(clip: bulk.Clip, embedder: Embedder) -> list[MovingWindow]:
 
 def encode_all(windows: Sequence[MovingWindow], num_clips: int, embedder: Embedder) -> None:
     """Encode the windows of so many clips as filmed and mirrored, in full batches."""
-    both = [*windows, *(mirrored(window) for window in windows)]
+    both = [*windows, *(embedder.mirrored(window) for window in windows)]
     every = (window for _ in range(num_clips) for window in both)
     for batch in batches(every, embedder.encoder.info.num_at_once):
         embedder.encode(batch)

@@ -156,7 +156,7 @@ def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: 
     lines = [
         "# The service",
         "",
-        f"{began_on} when it began; encoder {encoder.info.encoder_id} ({encoder.info.config.image_size} pixels), "
+        f"{began_on} when it began; encoder {encoder.info.encoder_id} ({encoder.info.pictures.image_size} pixels), "
         f"SIGNDEX_PROVIDER {settings.provider}, SIGNDEX_THREADS {settings.threads}, "
         f"clips {', '.join(clip.stem for clip in clips)}. "
         "Callers run on the same machine.",

@@ -20,7 +20,7 @@ from app.decoding.pool import VIDEOS_PER_PROCESS
 from app.errors import ServiceError, VideoTooCostlyError, VideoUndecodableError
 from app.lookup import Stretch
 from model.cut import MovingWindow
-from model.embed import Embedder, EncodedWindows, joined, mirrored
+from model.embed import Embedder, EncodedWindows, joined
 from model.errors import VideoError
 
 MAX_WAITING = 32
@@ -133,7 +133,7 @@ def _encode(feed: "_Feed", embedder: Embedder) -> Iterator[EmbeddedClip]:
 def _encode_batch(batch: Sequence[_Window], embedder: Embedder, under_way: dict[int, _Open]) -> None:
     """Encode windows, each as filmed and mirrored, and hand every clip its own."""
     filmed = [sent.window for sent in batch]
-    encoded = embedder.encode([*filmed, *(mirrored(window) for window in filmed)])
+    encoded = embedder.encode([*filmed, *(embedder.mirrored(window) for window in filmed)])
     for row, sent in enumerate(batch):
         under_way[sent.number].filmed.append(encoded.rows(row, row + 1))
         under_way[sent.number].mirrored.append(encoded.rows(len(batch) + row, len(batch) + row + 1))
@@ -233,7 +233,7 @@ class _Feed:
         if known is not None and known.num_done < VIDEOS_PER_PROCESS:
             return known
         self._end_decoder(thread)
-        decoder = Decoder(self._limits)
+        decoder = Decoder(self._limits, self._embedder.encoder.info.estimator)
         with self._changing:
             self._decoders[thread] = decoder
         if self._stopped.is_set():  # `stop` may have missed it

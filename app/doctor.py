@@ -21,6 +21,8 @@ from index import snapshot
 from index.errors import DictionaryError, SnapshotMissingError
 from index.gpu_index import require_gpu
 from model import devices
+from model.config import EncoderConfig, SkeletonConfig
+from model.encoder import Windows
 from model.errors import ModelError, ProviderError
 from model.machine import machine
 from model.motion import looked_at
@@ -101,11 +103,20 @@ def _encoder(settings: Settings) -> list[Finding]:
     trained = "" if info.trained else ", untrained"
     about = f"{info.encoder_id}, {info.precision}{trained}, {encoder_file(settings)} on {settings.provider}"
     num = info.num_at_once if settings.provider != "cpu" else 1
-    shape = (num, *info.config.window_size, 3)
-    windows = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    windows = _random_windows(info.config, num)
     visible = looked_at(windows, info.config, info.kept_share)
     seconds = _timed(lambda: encoder.encode(windows, visible))
     return [Finding("encoder", about), Finding("encode", f"{1000 * seconds / num:.2f} ms a window, {num} at once")]
+
+
+def _random_windows(config: EncoderConfig | SkeletonConfig, num: int) -> Windows:
+    """Noise, as hard to encode as anything."""
+    rng = np.random.default_rng(0)
+    if isinstance(config, SkeletonConfig):
+        keypoints = rng.normal(size=(num, *config.window_shape)).astype(np.float32)
+        keypoints[..., 3] = 1.0
+        return keypoints
+    return rng.integers(0, 256, (num, *config.window_shape), dtype=np.uint8)
 
 
 def _dictionary(settings: Settings) -> list[Finding]:

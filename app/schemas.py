@@ -1,6 +1,6 @@
 """The JSON that goes over the wire."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -341,6 +341,7 @@ class EncoderAnswer(Schema):
     """The encoder in use."""
 
     id: str
+    takes: Literal["pictures", "skeletons"] = Field(description="What it sees of a video.")
     provenance: str
     licence: str
     trained: bool

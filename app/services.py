@@ -14,16 +14,21 @@ from app.failures import FailureLimit
 from app.jobs import Job, Jobs
 from app.progress import Progress
 from app.reindex import Mode, rebuild
-from app.settings import Settings
+from app.settings import POSE, Settings
 from index import snapshot
 from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
 from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
 from index.gpu_index import require_gpu
 from index.snapshot import Manifest
+from model.config import SkeletonConfig
+from model.devices import Device
 from model.embed import Embedder
 from model.encoder import Encoder
-from model.runtime import OnnxEncoder, half_beside
+from model.errors import ProviderError
+from model.runtime import OnnxEncoder, half_beside, load_file
+from model.skeleton.encoders import BoneEncoder, SkeletonEncoder
+from model.skeleton.estimator import MEDIAPIPE, require_mediapipe
 
 FILL_COMMAND = "python -m app index build DIR"
 WRONG_KEYS, WRONG_KEY_EVERY_S = 10, 6.0
@@ -206,7 +211,7 @@ class Services:
         gc.freeze()
 
     def _new_decoders(self) -> DecoderPool:
-        return DecoderPool(self.settings.decoders, self._decoding)
+        return DecoderPool(self.settings.decoders, self._decoding, self.encoder.info.estimator)
 
     def _folder(self) -> Path:
         if self.settings.dictionary is None:
@@ -228,21 +233,34 @@ def encoder_file(settings: Settings) -> Path:
     return settings.encoder if settings.provider == "cpu" else half_beside(settings.encoder)
 
 
-def open_encoder(settings: Settings) -> OnnxEncoder:
+def open_encoder(settings: Settings) -> WarmableEncoder:
     """The encoder that the settings name, on the device that they name.
 
     Raises:
-        EncoderFileError: it can't be used, or not there, and why.
+        EncoderFileError: it can't be used, or not there, and why; or what finds skeletons for it is not installed.
     """
+    opened = _open_bones(settings) if settings.encoder == POSE else _open_file(settings)
+    if opened.info.estimator == MEDIAPIPE:
+        require_mediapipe()
+    return opened
+
+
+def _open_bones(settings: Settings) -> BoneEncoder:
+    if settings.provider != "cpu":
+        raise ProviderError(
+            f"SIGNDEX_ENCODER={POSE} works on the processor, SIGNDEX_PROVIDER is {settings.provider}; set it to cpu"
+        )
+    return BoneEncoder()
+
+
+def _open_file(settings: Settings) -> WarmableEncoder:
     if settings.provider == "tensorrt":
         settings.engines.mkdir(parents=True, exist_ok=True)
-    return OnnxEncoder(
-        encoder_file(settings),
-        provider=settings.provider,
-        threads=settings.threads,
-        gpu_memory_bytes=int(settings.gpu_memory_gb * 1_000_000_000),
-        engines=settings.engines,
-    )
+    device = Device(settings.provider, settings.threads, int(settings.gpu_memory_gb * 1_000_000_000), settings.engines)
+    loaded = load_file(encoder_file(settings), device)
+    if isinstance(loaded.info.config, SkeletonConfig):
+        return SkeletonEncoder(loaded, device)
+    return OnnxEncoder.of(loaded, device)
 
 
 def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:

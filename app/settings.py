@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.video import VideoLimits
 
+POSE = Path("pose")
+"""In place of an encoder file: the encoder of skeletons that needs no training."""
 MAX_K = 50
 """The most signs that one search gives."""
 

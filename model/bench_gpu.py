@@ -146,7 +146,7 @@ def bench_memory(path: Path, place: Place, num_clips: int) -> Table:
     """Memory that is taken while clips of all lengths go through."""
     encoder = OnnxEncoder(path, provider=place.provider)
     encoder.warm()
-    windows = random_windows(encoder.info.config, MAX_CLIP_WINDOWS)
+    windows = random_windows(encoder.info.pictures, MAX_CLIP_WINDOWS)
     lengths = np.random.default_rng(0).integers(1, MAX_CLIP_WINDOWS + 1, num_clips)
     looked = {max(1, num_clips * tenth // 10) for tenth in range(1, 11)}
     used = [("warm", place.used_bytes())]

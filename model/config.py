@@ -1,8 +1,9 @@
-"""The geometry of a SignRep encoder, as plain data: constructor arguments, JSON in checkpoints and in encoder files."""
+"""The geometry of encoders, as plain data: constructor arguments, JSON in checkpoints and in encoder files."""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +22,61 @@ SIZES = (
     "activity_hidden",
 )
 """The fields of which nothing may be zero or less."""
+
+NUM_KEYPOINTS = 61
+
+
+class Form(StrEnum):
+    """What an encoder's windows are made of, frame by frame."""
+
+    PICTURES = "pictures"
+    """uint8 [size, size, 3]: RGB."""
+    METRES = "metres"
+    """float32 [61, 4]: x, y, z of the keypoints from between the hips, hands bridged over short gaps, and whether they
+    are known, 1 or 0; what is not known is 0. See `model.skeleton`."""
+    SHOULDERS = "shoulders"
+    """The same, from between the shoulders in shoulder widths."""
+
+
+@dataclass(frozen=True)
+class SkeletonConfig:
+    """The geometry of an encoder that sees skeletons."""
+
+    num_frames: int
+    """Frames in a window."""
+    dim: int
+    """Size of an embedding."""
+    form: Form = Form.METRES
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that can't be.
+
+        Raises:
+            ValueError: a size is not positive, or windows would hold no skeletons.
+        """
+        for name in ("num_frames", "dim"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be more than 0")
+        if self.form == Form.PICTURES:
+            raise ValueError(f"an encoder of skeletons does not take {self.form}")
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """Of one window, float32."""
+        return (self.num_frames, NUM_KEYPOINTS, 4)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as JSON-ready data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "SkeletonConfig":
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: unknown fields, or values that do not make a geometry.
+        """
+        return _validated(cls, fields)
 
 
 @dataclass(frozen=True)
@@ -121,6 +177,16 @@ class EncoderConfig:
             raise ValueError(f"of the hands' network: {error}") from error
 
     @property
+    def form(self) -> Form:
+        """What windows are made of."""
+        return Form.PICTURES
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """Of one window, uint8."""
+        return (*self.window_size, 3)
+
+    @property
     def window_size(self) -> Triple:
         """Frames, rows and columns of a window."""
         return (self.num_frames, self.image_size, self.image_size)
@@ -173,15 +239,25 @@ class EncoderConfig:
         Raises:
             ValueError: unknown fields, or values that do not make a geometry.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(fields) - known):
-            raise ValueError(f"unknown encoder fields {unknown}; known are {sorted(known)}")
-        try:
-            return TypeAdapter(cls).validate_python(fields)
-        except ValidationError as error:
-            raise ValueError(
-                "; ".join(_complaint(detail["loc"], detail["msg"]) for detail in error.errors())
-            ) from error
+        return _validated(cls, fields)
+
+
+Config = TypeVar("Config", EncoderConfig, SkeletonConfig)
+
+
+def _validated(cls: type[Config], fields: dict[str, Any]) -> Config:
+    """A geometry from JSON data.
+
+    Raises:
+        ValueError: unknown fields, or values that do not make a geometry.
+    """
+    known = {field.name for field in dataclasses.fields(cls)}
+    if unknown := sorted(set(fields) - known):
+        raise ValueError(f"unknown encoder fields {unknown}; known are {sorted(known)}")
+    try:
+        return TypeAdapter(cls).validate_python(fields)
+    except ValidationError as error:
+        raise ValueError("; ".join(_complaint(detail["loc"], detail["msg"]) for detail in error.errors())) from error
 
 
 def _complaint(place: tuple[int | str, ...], message: str) -> str:

@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
+from model.config import NUM_KEYPOINTS, EncoderConfig, Form
 from model.encoder import EncoderInfo, Floats, Ints
 from model.motion import block_means, motion
 from model.video import FrameStream, VideoFacts, VideoLimits, VideoSource, open_frames
@@ -17,6 +19,9 @@ STILL = 3.0
 
 CONTEXT = 16
 """Frames over which motion is measured at least: in a moment even a moving hand stands nearly still."""
+
+MAX_SIDE = 720
+"""Pixels of the shorter side that pictures are reduced to before skeletons are found: the estimator sees 256."""
 
 CUT_VERSION = 2
 """Raise it when the same video gives other windows than before: what was kept of them is then not used any more."""
@@ -36,20 +41,37 @@ class Cutting:
     num_frames: int
     """Frames in a window."""
     size: int
-    """Rows and columns of a frame, pixels."""
+    """Rows and columns of a frame, pixels; of pictures in which skeletons are found, the most of the shorter side."""
     stride_frames: int
     """Frames between window starts."""
     still: float = STILL
     """Windows with less motion than this are left out, grey levels; 0 keeps all."""
+    form: Form = Form.PICTURES
+    """What windows are made of."""
 
     @classmethod
     def of(cls, info: EncoderInfo, *, stride_frames: int | None = None, still: float = STILL) -> "Cutting":
         """What an encoder asks for; the stride may be another than it was meant for."""
         config = info.config
-        stride = stride_frames or info.stride_frames
+        sees_pictures = isinstance(config, EncoderConfig)
         return cls(
-            fps=info.fps, num_frames=config.num_frames, size=config.image_size, stride_frames=stride, still=still
+            fps=info.fps,
+            num_frames=config.num_frames,
+            size=config.image_size if isinstance(config, EncoderConfig) else MAX_SIDE,
+            stride_frames=stride_frames or info.stride_frames,
+            still=still if sees_pictures else 0.0,
+            form=config.form,
         )
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Of one frame of a window."""
+        return (self.size, self.size, 3) if self.form == Form.PICTURES else (NUM_KEYPOINTS, 4)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a window."""
+        return np.dtype(np.uint8 if self.form == Form.PICTURES else np.float32)
 
     @property
     def neighbours(self) -> int:
@@ -81,8 +103,17 @@ class Seen:
         return np.asarray(self.start_s + self.starts(cutting) / cutting.fps, np.float32)
 
 
+class ClipStream(Iterator[MovingWindow], Protocol):
+    """The windows of one clip that are worth encoding."""
+
+    @property
+    def seen(self) -> Seen:
+        """What was learnt of the clip; known once every window was read."""
+        ...
+
+
 class WindowStream(Iterator[MovingWindow]):
-    """The windows of one clip in which something moves, with how much. Not to be shared between threads.
+    """The pictures of one clip as windows in which something moves, with how much. Not to be shared between threads.
 
     Reading raises what reading frames raises, see `model.video.FrameStream`.
     """

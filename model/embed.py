@@ -5,6 +5,7 @@ Command: `python -m model.embed VIDEO...`.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,16 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from model.cut import CUT_VERSION, DEFAULT_LIMITS, STILL, Cutting, MovingWindow, Seen, open_windows
+from model.clip import open_clip
+from model.config import Form
+from model.cut import CUT_VERSION, DEFAULT_LIMITS, STILL, ClipStream, Cutting, MovingWindow, Seen
 from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints
 from model.errors import ModelError
 from model.motion import looked_at
 from model.pooling import pool
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from model.skeleton.cut import SKELETON_VERSION, mirrored_skeleton
+from model.skeleton.estimator import shared_estimator
 from model.video import VideoFacts, VideoLimits, VideoSource
 
 UNTRAINED = "the encoder is untrained: the order of the hits means little"
@@ -79,6 +84,8 @@ class Embedder:
     def settings(self) -> str:
         """Everything besides video and encoder that decides what `encode` gives, as a key for what is kept of it."""
         cutting = self.cutting
+        if cutting.form != Form.PICTURES:
+            return f"skeleton={SKELETON_VERSION} stride={cutting.stride_frames} estimator={self.encoder.info.estimator}"
         return f"cut={CUT_VERSION} stride={cutting.stride_frames} still={cutting.still:g} kept={self.kept_share:g}"
 
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
@@ -87,7 +94,7 @@ class Embedder:
         Raises:
             VideoError: the video can't be used, and why.
         """
-        with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
+        with self._open(source, start_s, end_s) as windows:
             encoded = joined([self.encode(batch) for batch in batches(windows, self.encoder.info.num_at_once)])
         return clip_embedding(encoded, windows.seen, self.cutting, self.encoder.info)
 
@@ -100,14 +107,31 @@ class Embedder:
             VideoError: the video can't be used, and why.
         """
         filmed, flipped = [], []
-        with open_windows(source, self.cutting, limits=self.limits, start_s=start_s, end_s=end_s) as windows:
+        with self._open(source, start_s, end_s) as windows:
             for batch in batches(windows, self.encoder.info.num_at_once):
                 filmed.append(self.encode(batch))
-                flipped.append(self.encode([mirrored(window) for window in batch]))
+                flipped.append(self.encode([self.mirrored(window) for window in batch]))
         as_filmed, as_mirrored = (
             clip_embedding(joined(parts), windows.seen, self.cutting, self.encoder.info) for parts in (filmed, flipped)
         )
         return as_filmed, as_mirrored
+
+    def mirrored(self, moving_window: MovingWindow) -> MovingWindow:
+        """The same window as a mirror shows it; its motion is the same."""
+        window, motion = moving_window
+        sees_pictures = self.cutting.form == Form.PICTURES
+        frames = window.frames[:, :, ::-1] if sees_pictures else mirrored_skeleton(window.frames)
+        return replace(window, frames=frames), motion
+
+    @contextmanager
+    def _open(self, source: VideoSource, start_s: float, end_s: float | None) -> Iterator[ClipStream]:
+        """A clip's windows, with the estimator that finds skeletons for them where that is wanted."""
+        name = self.encoder.info.estimator
+        with (
+            nullcontext() if name is None else shared_estimator(name).taken() as estimator,
+            open_clip(source, self.cutting, estimator, limits=self.limits, start_s=start_s, end_s=end_s) as windows,
+        ):
+            yield windows
 
     def encode(self, batch: Sequence[MovingWindow]) -> "EncodedWindows":
         """Encode windows, of one clip or of several."""
@@ -144,12 +168,6 @@ def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
             np.concatenate([part.encoding.activity for part in parts]),
         ),
     )
-
-
-def mirrored(moving_window: MovingWindow) -> MovingWindow:
-    """The same window as a mirror shows it; its motion is the same."""
-    window, motion = moving_window
-    return replace(window, frames=window.frames[:, :, ::-1]), motion
 
 
 def clip_embedding(windows: EncodedWindows, seen: Seen, cutting: Cutting, info: EncoderInfo) -> ClipEmbedding:

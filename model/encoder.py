@@ -1,17 +1,20 @@
 """The seam between everything that needs embeddings and whatever computes them."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import EncoderConfig
+from model.config import EncoderConfig, SkeletonConfig
+from model.errors import EncoderContractError
 
 Floats = NDArray[np.float32]
 Frames = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+Windows = NDArray[Any]
+"""Pictures (uint8) or skeletons (float32): `model.config.Form` says which."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class EncoderInfo:
 
     encoder_id: str
     """First 12 hex digits of the sha256 of the file: vectors of different ids never mix."""
-    config: EncoderConfig
+    config: EncoderConfig | SkeletonConfig
+    """The one of encoders that see pictures, or the one of those that see skeletons."""
     fps: float
     """Frames per second at which videos are sampled for this encoder."""
     stride_frames: int
@@ -34,8 +38,23 @@ class EncoderInfo:
     """`fp32`, `fp16`, or `fp16-stored`: weights kept in halves, arithmetic in float32."""
     kept_share: float = 1.0
     """Share of a window's mask units, those that move most, that the encoder was meant to see."""
+    estimator: str | None = None
+    """What finds skeletons for it, by its name in `model.skeleton.estimator`; None where it sees pictures."""
     num_at_once: int = 8
     """Windows that are best given to it together; not from the file, but of the device it runs on."""
+
+    @property
+    def pictures(self) -> EncoderConfig:
+        """The geometry, where pictures are what there is.
+
+        Raises:
+            EncoderContractError: this encoder sees skeletons.
+        """
+        if isinstance(self.config, SkeletonConfig):
+            raise EncoderContractError(
+                f"encoder {self.encoder_id} takes skeletons; what is done here needs one that takes pictures"
+            )
+        return self.config
 
 
 @dataclass(frozen=True)
@@ -49,18 +68,18 @@ class Encoding:
 
 
 class Encoder(Protocol):
-    """Turns windows into embeddings. `OnnxEncoder` is the real one."""
+    """Turns windows into embeddings. `OnnxEncoder` sees pictures, those of `model.skeleton.encoders` see skeletons."""
 
     @property
     def info(self) -> EncoderInfo:
         """What this encoder is."""
         ...
 
-    def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
+    def encode(self, windows: Windows, visible: Ints | None = None) -> Encoding:
         """Encode windows.
 
         Args:
-            windows: [N, T, H, W, 3] uint8 RGB, N >= 1.
-            visible: [N, K] numbers of the mask units to look at; None for all.
+            windows: [N, *info.config.window_shape], N >= 1: uint8 RGB [N, T, H, W, 3], or skeletons.
+            visible: [N, K] numbers of the mask units of pictures to look at; None for all.
         """
         ...

@@ -4,13 +4,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from model.config import EncoderConfig
+from model.config import EncoderConfig, SkeletonConfig
 from model.encoder import EncoderInfo
 from model.errors import EncoderContractError
+from model.skeleton.estimator import MEDIAPIPE
 
 KEY = "signdex"
 CONTRACT = 1
 """Version of the inputs, outputs and metadata that make an encoder file."""
+KINDS: dict[str, type[EncoderConfig] | type[SkeletonConfig]] = {"pictures": EncoderConfig, "skeleton": SkeletonConfig}
+"""What a file's `kind` says that it takes, and the geometry that goes with it. Without a `kind` it is pictures."""
 
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "fps": (int, float),
@@ -24,7 +27,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
 
 
 def write_metadata(
-    config: EncoderConfig,
+    config: EncoderConfig | SkeletonConfig,
     *,
     fps: float,
     stride_frames: int,
@@ -37,6 +40,7 @@ def write_metadata(
     """The ONNX metadata of an encoder file."""
     fields = {
         "contract": CONTRACT,
+        "kind": next(kind for kind, geometry in KINDS.items() if isinstance(config, geometry)),
         "config": config.to_json(),
         "fps": fps,
         "stride_frames": stride_frames,
@@ -59,18 +63,21 @@ def read_metadata(metadata: Mapping[str, str], encoder_id: str) -> EncoderInfo:
         raise EncoderContractError(
             f"no '{KEY}' metadata (seen: {sorted(metadata) or 'none'}); `python -m model.export` writes encoder files"
         )
-    fields = {"kept_share": 1.0} | parse(metadata[KEY])
+    fields: dict[str, Any] = {"kept_share": 1.0, "kind": "pictures"} | parse(metadata[KEY])
     if fields.get("contract") != CONTRACT:
         raise EncoderContractError(
             f"the file follows contract {fields.get('contract')}, this version reads {CONTRACT}; export it again"
         )
     if wrong := [name for name, kind in FIELDS.items() if not isinstance(fields.get(name), kind)]:
         raise EncoderContractError(f"metadata fields missing or of another type: {wrong}; export the encoder again")
+    if fields["kind"] not in KINDS:
+        raise EncoderContractError(f"the file is of kind {fields['kind']!r}; known are {', '.join(KINDS)}")
     try:
-        config = EncoderConfig.from_json(fields["config"])
+        config = KINDS[fields["kind"]].from_json(fields["config"])
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderContractError(f"the metadata has no usable 'config': {error}") from error
-    return EncoderInfo(encoder_id, config, **{name: fields[name] for name in FIELDS})
+    estimator = MEDIAPIPE if isinstance(config, SkeletonConfig) else None
+    return EncoderInfo(encoder_id, config, **{name: fields[name] for name in FIELDS}, estimator=estimator)
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from model.config import EncoderConfig
-from model.encoder import Floats, Frames, Ints
+from model.config import EncoderConfig, SkeletonConfig
+from model.encoder import Floats, Frames, Ints, Windows
 
 BLOCK_PX = 8
 """Frames are compared as means over blocks of this size: sensor noise averages out, a moving finger does not."""
@@ -34,17 +34,19 @@ def motion(means: Floats) -> float:
     return float(means.std(axis=0).max())
 
 
-def looked_at(windows: Frames, config: EncoderConfig, kept_share: float) -> Ints | None:
+def looked_at(windows: Windows, config: EncoderConfig | SkeletonConfig, kept_share: float) -> Ints | None:
     """The mask units of every window that an encoder is to see.
 
     Args:
-        windows: [N, T, H, W, 3] uint8.
+        windows: [N, T, H, W, 3] uint8, or skeletons, which have no such units.
         config: geometry of the encoder.
         kept_share: of the units, those in which most moves; above 0 up to 1.
 
     Returns:
         [N, K] numbers of mask units; None for all.
     """
+    if isinstance(config, SkeletonConfig):
+        return None
     num_kept = max(1, round(kept_share * config.num_units))
     if num_kept == config.num_units:
         return None

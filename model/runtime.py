@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
@@ -57,17 +57,24 @@ class OnnxEncoder:
             ProviderError: the device can't be had, and why.
             EncoderFileError: there is no such file, or it is no ONNX.
         """
-        if not path.is_file():
-            raise EncoderFileError(f"there is no encoder file at {path}; `python -m model.export` writes one")
-        content = path.read_bytes()
         device = Device(provider, threads, gpu_memory_bytes, engines)
-        self._session = open_session(content, path, device)
-        metadata = self._session.get_modelmeta().custom_metadata_map
+        self._set_up(load_file(path, device), device)
+
+    @classmethod
+    def of(cls, file: "LoadedFile", device: Device) -> Self:
+        """The encoder of a file that is loaded already. Raises what loading it by its path raises."""
+        encoder = cls.__new__(cls)
+        encoder._set_up(file, device)
+        return encoder
+
+    def _set_up(self, file: "LoadedFile", device: Device) -> None:
+        self._session = file.session
+        info = file.info
         try:
-            info = read_metadata(metadata, hashlib.sha256(content).hexdigest()[:12])
-            check_contract(self._session, info.config)
+            self._config = info.pictures
+            check_contract(self._session, self._config)
         except EncoderContractError as error:
-            raise EncoderContractError(f"{path}: {error}") from error
+            raise EncoderContractError(f"{file.path}: {error}") from error
         self.device = device
         self._batch_sizes = GPU_BATCH_SIZES if device.is_gpu else BATCH_SIZES
         self.info: EncoderInfo = replace(info, num_at_once=self._batch_sizes[0])
@@ -92,8 +99,8 @@ class OnnxEncoder:
     def warm(self) -> None:
         """Run every batch size once, as it will be run, so that the first query does not pay for memory and kernels."""
         largest, *between, smallest = self._batch_sizes
-        windows = np.zeros((largest, *self.info.config.window_size, 3), np.uint8)
-        visible = looked_at(windows, self.info.config, self.info.kept_share)
+        windows = np.zeros((largest, *self._config.window_size, 3), np.uint8)
+        visible = looked_at(windows, self._config, self.info.kept_share)
         # The ends first: TensorRT builds an engine for the sizes from the smallest to the largest that it has seen.
         for size in (largest, smallest, *between):
             self.encode(windows[:size], None if visible is None else visible[:size])
@@ -107,7 +114,7 @@ class OnnxEncoder:
         return embedding, activity
 
     def _check_request(self, windows: Frames, visible: Ints | None) -> None:
-        wanted = (*self.info.config.window_size, 3)
+        wanted = (*self._config.window_size, 3)
         if windows.ndim != 5 or windows.shape[1:] != wanted or windows.dtype != np.uint8 or not len(windows):
             raise ValueError(
                 f"windows are {windows.dtype} {list(windows.shape)}; this encoder takes uint8 [N >= 1, *{wanted}]"
@@ -116,13 +123,41 @@ class OnnxEncoder:
             return
         if not self._prunes:
             raise ValueError("this encoder file has no input 'visible'; export it again to encode only some mask units")
-        num_units = self.info.config.num_units
+        num_units = self._config.num_units
         if visible.ndim != 2 or len(visible) != len(windows) or not 1 <= visible.shape[1] <= num_units:
             raise ValueError(
                 f"visible is {list(visible.shape)} for {len(windows)} windows; allowed is [N, 1..{num_units}]"
             )
         if visible.min() < 0 or visible.max() >= num_units:
             raise ValueError(f"mask units run from {visible.min()} to {visible.max()}; there are 0 to {num_units - 1}")
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """An encoder file, and what it says about itself."""
+
+    path: Path
+    session: ort.InferenceSession
+    info: EncoderInfo
+
+
+def load_file(path: Path, device: Device) -> LoadedFile:
+    """Load an encoder file, of pictures or of skeletons.
+
+    Raises:
+        EncoderContractError: it does not say what encoder it is.
+        ProviderError: the device can't be had, and why.
+        EncoderFileError: there is no such file, or it is no ONNX.
+    """
+    if not path.is_file():
+        raise EncoderFileError(f"there is no encoder file at {path}; `python -m model.export` writes one")
+    content = path.read_bytes()
+    session = open_session(content, path, device)
+    metadata = session.get_modelmeta().custom_metadata_map
+    try:
+        return LoadedFile(path, session, read_metadata(metadata, hashlib.sha256(content).hexdigest()[:12]))
+    except EncoderContractError as error:
+        raise EncoderContractError(f"{path}: {error}") from error
 
 
 def half_beside(path: Path) -> Path:

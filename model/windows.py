@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.encoder import Frames, Ints
+from model.encoder import Ints, Windows
 
 
 @dataclass(frozen=True)
@@ -15,20 +15,20 @@ class Window:
 
     start_frame: int
     """Number of its first frame in the stream."""
-    frames: Frames
-    """[num_frames, H, W, 3] uint8."""
+    frames: Windows
+    """[num_frames, ...]: uint8 pictures [H, W, 3], or skeletons."""
     num_padded: int = 0
     """How many frames at the end repeat the last one of a clip that is too short."""
 
 
-def slide(frames: Iterable[Frames], num_frames: int, stride: int) -> Iterator[Window]:
+def slide(frames: Iterable[Windows], num_frames: int, stride: int) -> Iterator[Window]:
     """Cut a stream into windows that together cover every frame.
 
     Paper: a trailing partial window is dropped. Here: one last window ends on the last frame, because with strides
     above the paper's 2 the end of a sign would be lost. A stream shorter than a window repeats its last frame.
 
     Args:
-        frames: [H, W, 3] uint8, one at a time.
+        frames: uint8 [H, W, 3], or skeletons, one at a time.
         num_frames: frames in a window.
         stride: frames between window starts, at most `num_frames`.
 
@@ -37,7 +37,7 @@ def slide(frames: Iterable[Frames], num_frames: int, stride: int) -> Iterator[Wi
     """
     if not 1 <= stride <= num_frames:
         raise ValueError(f"stride is {stride}; from 1 to {num_frames} frames every frame is covered")
-    held: deque[Frames] = deque(maxlen=num_frames)
+    held: deque[Windows] = deque(maxlen=num_frames)
     num_seen, covered = 0, 0
     for frame in frames:
         held.append(frame)

@@ -98,7 +98,7 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
         ClipError: the folder has no pictures, or one can't be read.
     """
     encoder = _encoder(plan.encoder, plan.threads)
-    config = encoder.info.config
+    config = encoder.info.pictures
     with open_sentence(sentence.source, encoder.info.fps, config.image_size) as frames:
         windows = ((window, 0.0) for window in slide(frames, config.num_frames, plan.stride_frames))
         parts = [

@@ -4,153 +4,66 @@ Command: `python -m training.pose CLIPS OUT`, in the environment of the pose gro
 keeps it apart from training. Clips that have their landmarks are not looked at again, so that an interrupted run goes
 on.
 
-    UV_PROJECT_ENVIRONMENT=.venv-pose uv sync --no-default-groups --group pose
+    make .venv-pose/.ready
     .venv-pose/bin/python -m training.pose CLIPS OUT
 
 On Debian it needs the packages libgl1 and libegl1.
 """
 
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO, Protocol, cast
+from typing import Annotated, BinaryIO, cast
 
 import numpy as np
 import typer
 
+from model.cut import MAX_SIDE
 from model.encoder import Frames
-from model.errors import NoSignerError, VideoBrokenError
-from model.skeleton.kinematics import Reals
+from model.errors import VideoBrokenError
+from model.skeleton.estimator import Opener, Options, landmarks_of, open_mediapipe
 from model.skeleton.landmarks import Landmarks
 from model.video import VideoLimits
 from model.video.container import VideoReader
 from model.video.picture import Reducer
 from training.batch import Report, run
 from training.data.manifest import find_videos
-from training.errors import LandmarksError, ManifestError
+from training.errors import ManifestError
 from training.landmarks import save_landmarks
 
-MAX_SIDE = 720
-"""Shorter side, pixels, that larger pictures are reduced to: the estimator's own networks see 256 at most."""
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
 
 
-class _Landmark(Protocol):
-    x: float
-    y: float
-    z: float
-    visibility: float
-
-
-class _Landmarks(Protocol):
-    landmark: Sequence[_Landmark]
-
-
-class _Found(Protocol):
-    pose_landmarks: _Landmarks | None
-    pose_world_landmarks: _Landmarks | None
-    left_hand_landmarks: _Landmarks | None
-    right_hand_landmarks: _Landmarks | None
-
-
-class _Holistic(Protocol):
-    """What is used of MediaPipe, which has no types."""
-
-    def process(self, image: Frames) -> _Found: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Estimator:
-    """How landmarks are found."""
-
-    complexity: int = 1
-    """Of MediaPipe's pose network: 0, 1 or 2. 2 is not in the wheel."""
-    confidence: float = 0.5
-    """What the detector and the tracker must reach."""
-
-
-Opener = Callable[[Estimator], _Holistic]
-
-
-def estimate(video: Path, estimator: Estimator, open_estimator: Opener | None = None) -> Landmarks:
+def estimate(video: Path, options: Options, open_estimator: Opener = open_mediapipe) -> Landmarks:
     """Find the landmarks of every picture of a video.
 
     Args:
         video: the file.
-        estimator: how.
-        open_estimator: makes what finds them; None for MediaPipe.
+        options: how.
+        open_estimator: makes what finds them.
 
     Raises:
         VideoError: the video can't be read.
-        LandmarksError: MediaPipe is not installed here.
+        EstimatorError: MediaPipe is not installed here.
         NoSignerError: nobody was found in any picture.
     """
-    holistic = (open_estimator or _open_estimator)(estimator)
-    rows: dict[str, list[Reals]] = {name: [] for name in ("pose", "world", "left", "right")}
-    times_s, size = [], (0, 0)
+    estimator = open_estimator(options)
+    found, times_s, size = [], [], (0, 0)
     try:
+        estimator.begin()
         for picture, time_s in _pictures(video):
             times_s.append(time_s)
             size = (picture.shape[1], picture.shape[0])
-            found = holistic.process(picture)
-            rows["pose"].append(_array(found.pose_landmarks, 33))
-            rows["world"].append(_array(found.pose_world_landmarks, 33))
-            rows["left"].append(_array(found.left_hand_landmarks, 21))
-            rows["right"].append(_array(found.right_hand_landmarks, 21))
+            found.append(estimator.find(picture))
     finally:
-        holistic.close()
+        estimator.close()
     if not times_s:
         raise VideoBrokenError("not one picture could be decoded: record or export the video again")
-    arrays = {name: np.stack(values) for name, values in rows.items()}
-    if not np.isfinite(arrays["world"][:, 0, 0]).any():
-        raise NoSignerError(f"nobody was found in any of the {len(times_s)} frames")
-    times = np.array(times_s)
-    fps = 1.0 / float(np.median(np.diff(times))) if len(times) > 1 else 25.0
-    return Landmarks(**arrays, fps=float(Fraction(fps).limit_denominator(1001)), size=size, times_s=times)
-
-
-def _open_estimator(estimator: Estimator) -> "_Holistic":
-    os.environ.setdefault("GLOG_minloglevel", "2")
-    try:
-        from mediapipe.python.solutions.holistic import Holistic
-    except ImportError as error:
-        raise LandmarksError(
-            f"MediaPipe can't be loaded ({error}); install the pose group in an environment of its own: "
-            "UV_PROJECT_ENVIRONMENT=.venv-pose uv sync --no-default-groups --group pose, and on Debian the packages "
-            "libgl1 and libegl1"
-        ) from error
-    with _quiet():
-        holistic = Holistic(
-            model_complexity=estimator.complexity,
-            min_detection_confidence=estimator.confidence,
-            min_tracking_confidence=estimator.confidence,
-        )
-        holistic.process(np.zeros((64, 64, 3), np.uint8))  # its networks are loaded, and talk, at the first picture
-    holistic.reset()
-    opened: _Holistic = holistic
-    return opened
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep C++ libraries from writing to the error stream: MediaPipe's log can't be turned down before it starts."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    fps = 1.0 / float(np.median(np.diff(times_s))) if len(times_s) > 1 else 25.0
+    return landmarks_of(found, times_s, fps=float(Fraction(fps).limit_denominator(1001)), size=size)
 
 
 def _pictures(video: Path) -> Iterator[tuple[Frames, float]]:
@@ -165,13 +78,6 @@ def _pictures(video: Path) -> Iterator[tuple[Frames, float]]:
             yield np.ascontiguousarray(reducer(shown.picture)), shown.start_s
     finally:
         reader.close()
-
-
-def _array(found: "_Landmarks | None", count: int) -> Reals:
-    """[count, 4] x, y, z, visibility; NaN where nothing was found."""
-    if found is None:
-        return np.full((count, 4), np.nan)
-    return np.array([[mark.x, mark.y, mark.z, mark.visibility] for mark in found.landmark])
 
 
 def write_landmarks(path: Path, landmarks: Landmarks) -> None:
@@ -193,7 +99,7 @@ def landmarks_path(folder: Path, video: Path, root: Path) -> Path:
     return folder / relative.parent / f"{relative.name}.npz"
 
 
-def estimate_folder(clips: Path, out: Path, estimator: Estimator, workers: int) -> Report:
+def estimate_folder(clips: Path, out: Path, options: Options, workers: int) -> Report:
     """Find the landmarks of every video of a folder that has none yet; the report is also left in `out`.
 
     Raises:
@@ -203,7 +109,7 @@ def estimate_folder(clips: Path, out: Path, estimator: Estimator, workers: int) 
     todo = [video for video in videos if not landmarks_path(out, video, clips).exists()]
     failed = run(
         todo,
-        partial(_estimate_one, clips=clips, out=out, estimator=estimator),
+        partial(_estimate_one, clips=clips, out=out, options=options),
         name=lambda video: video.relative_to(clips).as_posix(),
         workers=workers,
         phase="pose",
@@ -214,8 +120,8 @@ def estimate_folder(clips: Path, out: Path, estimator: Estimator, workers: int) 
     return report
 
 
-def _estimate_one(video: Path, clips: Path, out: Path, estimator: Estimator) -> None:
-    write_landmarks(landmarks_path(out, video, clips), estimate(video, estimator))
+def _estimate_one(video: Path, clips: Path, out: Path, options: Options) -> None:
+    write_landmarks(landmarks_path(out, video, clips), estimate(video, options))
 
 
 def main(
@@ -227,7 +133,7 @@ def main(
 ) -> None:
     """Find the landmarks of every video. Exits with 1 when none could be done."""
     try:
-        report = estimate_folder(clips, out, Estimator(complexity), workers)
+        report = estimate_folder(clips, out, Options(complexity), workers)
     except ManifestError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

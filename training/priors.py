@@ -275,12 +275,13 @@ def show_command(
     num_frames: Annotated[int, typer.Option(min=1, help="Frames on a sheet, spread over the clip.")] = 8,
 ) -> None:
     """Draw the regenerated skeleton over a clip's frames, for a person to check."""
+    from model.skeleton.estimator import Options
     from training.overlay import contact_sheet, draw_clip, read_posed_clip
-    from training.pose import Estimator, estimate
+    from training.pose import estimate
     from training.synth.video import encode
 
     try:
-        landmarks = estimate(clip, Estimator()) if poses is None else read_landmarks(poses)
+        landmarks = estimate(clip, Options()) if poses is None else read_landmarks(poses)
         posed = read_posed_clip(clip, landmarks)
         drawn = list(draw_clip(posed, standard_proportions() if body is None else read_body(body)))
     except (ModelError, TrainingError) as error:

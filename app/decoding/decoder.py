@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
@@ -21,8 +22,9 @@ from app.decoding.messages import LENGTHS, MAX_HEAD_BYTES, Head, receive_exactly
 from app.errors import VideoTooCostlyError, VideoUndecodableError
 from app.lookup import WHOLE, Stretch
 from model import errors as model_errors
+from model.config import Form
 from model.cut import Cutting, MovingWindow, Seen
-from model.encoder import Floats, Frames, Ints
+from model.encoder import Floats, Ints, Windows
 from model.errors import VideoError
 from model.video import VideoLimits
 from model.windows import Window
@@ -30,9 +32,13 @@ from model.windows import Window
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 START_S = 60.0
 """How long a process may take to start: it imports its libraries on a machine that may be busy."""
+ESTIMATOR_START_S = 300.0
+"""The same with an estimator: three seconds of a processor on a machine that does nothing else."""
 PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
 """What a process gets of the environment: nothing that is secret."""
 MAX_PICTURE_BYTES = 1_000_000
+MAX_METRES = 1_000.0
+"""Beyond it, or no number at all, is no place of a keypoint: not even of one that was estimated badly."""
 
 VIDEO_ERRORS = {
     error.__name__: error
@@ -55,8 +61,8 @@ class DecoderLimits:
 class CutClip:
     """The windows of a clip in which something moves; they share their frames."""
 
-    frames: Frames
-    """[F, H, W, 3] uint8."""
+    frames: Windows
+    """[F, H, W, 3] uint8, or [F, 61, 4] float32 of skeletons."""
     first_rows: tuple[int, ...]
     """Row of the first frame of each window."""
     start_frames: Ints
@@ -70,8 +76,8 @@ class CutClip:
     def __len__(self) -> int:
         return len(self.first_rows)
 
-    def __getitem__(self, number: int) -> Frames:
-        """One window, [num_frames, H, W, 3], not copied."""
+    def __getitem__(self, number: int) -> Windows:
+        """One window, [num_frames, ...], not copied."""
         row = self.first_rows[number]
         return self.frames[row : row + self.num_frames]
 
@@ -87,13 +93,21 @@ class Decoder:
     After any other error than a `VideoError` it is of no more use: kill it and make another.
     """
 
-    def __init__(self, limits: DecoderLimits) -> None:
+    def __init__(self, limits: DecoderLimits, estimator: str | None = None) -> None:
+        """Start a process.
+
+        Args:
+            limits: of each video.
+            estimator: what finds skeletons, as `model.skeleton.estimator` names it; None where pictures are wanted.
+        """
         self._limits = limits
+        self._start_s = ESTIMATOR_START_S if estimator else START_S
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         # No other library may take over the address space: one thread in the mathematics is plenty to cut windows.
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         with theirs:
             command = [sys.executable, "-m", "app.decoding.worker", str(theirs.fileno()), str(limits.memory_bytes)]
+            command += [estimator] if estimator else []
             self._process = subprocess.Popen(
                 command,
                 cwd=CHECKOUT,
@@ -163,7 +177,7 @@ class Decoder:
 
     def _wait_until_ready(self) -> None:
         if not self._is_ready:
-            self._deadline = time.monotonic() + START_S
+            self._deadline = time.monotonic() + self._start_s
             self._receive(0)
             self._is_ready = True
 
@@ -174,7 +188,7 @@ class Decoder:
         send_with_file(self._socket, {**head, **shared, "seconds": self._limits.seconds}, video)
 
     def _read_windows(self, cutting: Cutting, limits: VideoLimits) -> CutClip:
-        frame_bytes = cutting.size**2 * 3
+        frame_bytes = math.prod(cutting.frame_shape) * cutting.dtype.itemsize
         max_frames = int(limits.max_duration_s * cutting.fps) + cutting.num_frames
         frames, first_rows, starts, motion = bytearray(), [], [], []
         while True:
@@ -192,9 +206,12 @@ class Decoder:
             raise ValueError("windows that no clip of this length has")
         if not starts:
             raise ValueError("a clip without windows")
+        whole = np.frombuffer(frames, cutting.dtype).reshape(-1, *cutting.frame_shape)
+        if cutting.form != Form.PICTURES and not (np.abs(whole) < MAX_METRES).all():
+            raise ValueError("a skeleton that nobody has")
         self.num_done += 1
         return CutClip(
-            frames=np.frombuffer(frames, np.uint8).reshape(-1, cutting.size, cutting.size, 3),
+            frames=whole,
             first_rows=tuple(first_rows),
             start_frames=np.array(starts, np.int64),
             motion=np.array(motion, np.float32),

@@ -21,14 +21,16 @@ VIDEOS_PER_PROCESS = 500
 class DecoderPool:
     """Decoders and who waits for one. Belongs to one event loop."""
 
-    def __init__(self, size: int, limits: DecoderLimits) -> None:
+    def __init__(self, size: int, limits: DecoderLimits, estimator: str | None = None) -> None:
         """Start the processes; they get ready in the background.
 
         Args:
             size: how many videos are decoded at the same time.
             limits: of each video.
+            estimator: what finds skeletons, where those are wanted; see `Decoder`.
         """
         self._limits = limits
+        self._estimator = estimator
         self._threads = CapacityLimiter(size)
         self._free: asyncio.Queue[Decoder] = asyncio.Queue()
         self._all: set[Decoder] = set()
@@ -93,6 +95,6 @@ class DecoderPool:
         self._add()
 
     def _add(self) -> None:
-        decoder = Decoder(self._limits)
+        decoder = Decoder(self._limits, self._estimator)
         self._all.add(decoder)
         self._free.put_nowait(decoder)

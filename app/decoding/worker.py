@@ -1,8 +1,9 @@
-"""The process that decodes: `python -m app.decoding.worker SOCKET MEMORY_BYTES`. Started by `Decoder`, never by hand.
+"""The process that decodes: `python -m app.decoding.worker SOCKET MEMORY_BYTES [ESTIMATOR]`. `Decoder` starts it.
 
 Where memory is refused to FFmpeg's H.264 decoder, that reports a damaged picture; such a video then counts as broken.
 
-It imports neither the encoder's runtime nor the web framework, opens no file by itself, and ends when the server does.
+It imports neither the encoder's runtime nor the web framework, opens no file by itself once it is ready, and ends when
+the server does. Where skeletons are wanted it holds one estimator, which goes from clip to clip.
 """
 
 import os
@@ -17,9 +18,11 @@ import av
 import numpy as np
 
 from app.decoding.messages import Head, receive_with_file, send
-from model.cut import Cutting, open_windows
+from model.clip import open_clip
+from model.cut import Cutting
 from model.encoder import Frames
-from model.errors import VideoError
+from model.errors import EstimatorError, VideoError
+from model.skeleton.estimator import Estimator, open_estimator
 from model.video import VideoLimits, open_frames
 
 PICTURE_FPS = 4
@@ -29,25 +32,31 @@ PICTURE_FPS = 4
 def main() -> None:
     """Decode what comes over the socket, until the other side goes or memory runs out."""
     sock = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        estimator = open_estimator(sys.argv[3]) if len(sys.argv) > 3 else None
+    except EstimatorError as error:
+        sys.exit(f"error: {error}")
+    # An estimator works in several threads, whose times add up.
+    num_threads = len(os.sched_getaffinity(0)) if estimator else 1
     limit_memory(int(sys.argv[2]))
     go_first()
     try:
         send(sock, {"ready": True})
         while (received := receive_with_file(sock)) is not None:
             head, number = received
-            limit_processor_time(head["seconds"])
+            limit_processor_time(head["seconds"] * num_threads)
             with os.fdopen(number, "rb") as video:
-                if not answered(sock, head, video):
+                if not answered(sock, head, video, estimator):
                     return
     except (BrokenPipeError, ConnectionResetError):
         return
 
 
-def answered(sock: socket.socket, head: Head, video: BinaryIO) -> bool:
+def answered(sock: socket.socket, head: Head, video: BinaryIO, estimator: Estimator | None = None) -> bool:
     """Answer one message. False where the memory did not suffice: what is left of the process is not worth keeping."""
     try:
         if head["do"] == "cut":
-            send_windows(sock, head, video)
+            send_windows(sock, head, video, estimator)
         else:
             send_picture(sock, head, video)
     except VideoError as error:
@@ -58,13 +67,12 @@ def answered(sock: socket.socket, head: Head, video: BinaryIO) -> bool:
     return True
 
 
-def send_windows(sock: socket.socket, head: Head, video: BinaryIO) -> None:
-    """Send the windows in which something moves as they come, every frame once, then what was learnt of the clip."""
+def send_windows(sock: socket.socket, head: Head, video: BinaryIO, estimator: Estimator | None) -> None:
+    """Send the windows that are worth encoding as they come, every frame once, then what was learnt of the clip."""
     cutting = Cutting(**head["cutting"])
     sent_until = 0
-    with open_windows(
-        video, cutting, limits=VideoLimits(**head["limits"]), start_s=head["start_s"], end_s=head["end_s"]
-    ) as windows:
+    limits = VideoLimits(**head["limits"])
+    with open_clip(video, cutting, estimator, limits=limits, start_s=head["start_s"], end_s=head["end_s"]) as windows:
         for window, motion in windows:
             num_known = max(0, sent_until - window.start_frame)
             send(sock, {"start_frame": window.start_frame, "motion": motion}, window.frames[num_known:])

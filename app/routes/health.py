@@ -17,6 +17,7 @@ from app.schemas import (
 )
 from app.services import Services
 from app.settings import MAX_K
+from model.config import SkeletonConfig
 from model.encoder import EncoderInfo
 
 router = APIRouter(tags=["health"], responses=PROBLEM_ANSWERS)
@@ -59,6 +60,7 @@ async def info(services: ServicesOfApp) -> InfoAnswer:
 def _encoder(info: EncoderInfo) -> EncoderAnswer:
     return EncoderAnswer(
         id=info.encoder_id,
+        takes="skeletons" if isinstance(info.config, SkeletonConfig) else "pictures",
         provenance=info.provenance,
         licence=info.licence,
         trained=info.trained,

@@ -85,32 +85,36 @@ def read_signing(landmarks: Landmarks, *, mirrored: bool = False) -> Signing:
         mirrored: as if filmed in a mirror.
     """
     keypoints = observe(landmarks).keypoints[landmarks.rows_at(FPS)]
-    return signing_of(comparable(mirror_points(keypoints) if mirrored else keypoints))
+    return make_signing(bridged_hands(mirror_points(keypoints) if mirrored else keypoints))
 
 
-def comparable(keypoints: Reals) -> Reals:
-    """Keypoints of a clip from between its shoulders, in shoulder widths, with short gaps of the hands bridged.
+def make_signing(keypoints: Reals) -> Signing:
+    """Make a clip comparable with others.
 
     Args:
-        keypoints: [T, 61, 3] as observed, at 25 frames per second.
+        keypoints: [T, 61, 3] in one unit, at 25 frames per second; NaN where unknown.
     """
-    bridged = _bridged_hands(keypoints)
-    middle = (bridged[:, L_SHOULDER] + bridged[:, R_SHOULDER]) / 2.0
-    width = np.nanmedian(np.linalg.norm(bridged[:, L_SHOULDER] - bridged[:, R_SHOULDER], axis=-1))
-    placed: Reals = (bridged - middle[:, None]) / width
-    return placed
+    return signing_of(in_shoulder_widths(keypoints))
 
 
 def signing_of(keypoints: Reals) -> Signing:
-    """What follows from comparable keypoints [T, 61, 3], frame by frame."""
+    """What follows from keypoints [T, 61, 3] from between the shoulders in shoulder widths, frame by frame."""
     pose = normalise(keypoints, np.ones(keypoints.shape[:2]))
     points = regenerate(pose)
     known = np.asarray(np.isfinite(points).all(axis=-1))
     return Signing(keypoints, points, pose.angles.astype(np.float64), known)
 
 
-def _bridged_hands(keypoints: Reals) -> Reals:
-    """Each hand's keypoints relative to its wrist, filled in over short gaps, where the wrist is known."""
+def in_shoulder_widths(keypoints: Reals) -> Reals:
+    """A clip's keypoints [T, 61, 3] from between the shoulders of each frame, by their median width over the clip."""
+    left, right = keypoints[:, L_SHOULDER], keypoints[:, R_SHOULDER]
+    width = np.nanmedian(np.linalg.norm(left - right, axis=-1))
+    placed: Reals = (keypoints - ((left + right) / 2.0)[:, None]) / width
+    return placed
+
+
+def bridged_hands(keypoints: Reals) -> Reals:
+    """Keypoints [T, 61, 3] at 25 frames per second, each hand filled in over short gaps where its wrist is known."""
     filled = keypoints.copy()
     for hand, wrist in HANDS:
         shape = keypoints[:, hand] - keypoints[:, wrist, None]
@@ -130,13 +134,16 @@ def bridge(values: Reals, longest: int) -> Reals:
     return filled.reshape(values.shape)
 
 
-def require_hands(keypoints: Reals) -> None:
+def require_hands(there: Flags) -> None:
     """Make sure that there is something to compare.
+
+    Args:
+        there: [T, 2] of `hands_there`.
 
     Raises:
         NoSignerError: no hand was found in the whole clip.
     """
-    if not hands_there(keypoints).any():
+    if not there.any():
         raise NoSignerError("no hand was found in the clip: is a signer in the picture, with both hands?")
 
 

@@ -43,6 +43,7 @@ class Sampling:
     end_s: float
     """Infinite: up to the video's end."""
     square: bool = True
+    enlarge: bool = True
 
 
 def open_frames(
@@ -55,6 +56,7 @@ def open_frames(
     end_s: float | None = None,
     threads: int = 1,
     square: bool = True,
+    enlarge: bool = True,
 ) -> "FrameStream":
     """Open a video for reading frames: frame k shows the picture that is on display at `start_s + k / fps`.
 
@@ -71,6 +73,7 @@ def open_frames(
         threads: for decoding. 1 where several clips are decoded side by side; more help a single large clip, and hold
             as many more decoded pictures.
         square: False gives whole frames, of which the shorter side is `size`: for whoever knows better where to cut.
+        enlarge: False leaves whole frames that are smaller as they are.
 
     Raises:
         NotAVideoError: there is no video in these bytes.
@@ -79,7 +82,7 @@ def open_frames(
         VideoTooShortError: the stretch is empty.
         VideoBrokenError: the file starts as a video but its index is missing.
     """
-    sampling = Sampling(fps, size, start_s, math.inf if end_s is None else end_s, square)
+    sampling = Sampling(fps, size, start_s, math.inf if end_s is None else end_s, square, enlarge)
     _check_stretch(sampling)
     return FrameStream(VideoReader(source, limits, threads), sampling, limits)
 
@@ -207,7 +210,10 @@ class FrameStream(Iterator[Frames]):
 
     def _reduce(self, shown: TimedPicture) -> Frames:
         if self._reducer is None:
-            self._reducer = Reducer(shown.picture, self._reader.sample_aspect, self._sampling.size)
+            size = self._sampling.size
+            if not self._sampling.enlarge:
+                size = min(size, shown.picture.width, shown.picture.height)
+            self._reducer = Reducer(shown.picture, self._reader.sample_aspect, size)
         return self._reducer(shown.picture)
 
     def _check_declared(self) -> None:

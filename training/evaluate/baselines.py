@@ -65,7 +65,7 @@ def encode_signing(signing: Signing, feature: Feature) -> Encoding:
     Raises:
         NoSignerError: no hand was found in the whole clip.
     """
-    require_hands(signing.keypoints)
+    require_hands(signing.there)
     values = feature(signing)
     num_frames = len(values.hands)
     starts = window_starts(num_frames, NUM_FRAMES, STRIDE)
@@ -132,7 +132,7 @@ def signing_sequence(signing: Signing) -> Floats:
     Raises:
         NoSignerError: no hand was found in the whole clip.
     """
-    require_hands(signing.keypoints)
+    require_hands(signing.there)
     values = hand_angles(signing).beside(wrists(signing))
     num_frames = len(values.hands)
     around = np.arange(num_frames)[:, None] + np.arange(NUM_FRAMES) - NUM_FRAMES // 2

@@ -241,7 +241,7 @@ class MirroredEncoder:
     def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
         """See `Encoder.encode`; mask units are those of the windows as filmed."""
         if visible is not None:
-            columns = self.info.config.unit_grid[2]
+            columns = self.info.pictures.unit_grid[2]
             visible = visible + columns - 1 - 2 * (visible % columns)
         return self._encoder.encode(np.ascontiguousarray(windows[:, :, :, ::-1]), visible)
 

@@ -1,0 +1,160 @@
+"""Encoders of skeletons: one that needs no training, and the ONNX file of one that was trained.
+
+    SIGNDEX_ENCODER=pose              `BoneEncoder`
+    SIGNDEX_ENCODER=FILE.onnx         `SkeletonEncoder`, where the file's metadata says that its kind is `skeleton`
+
+The contract of such a file: inputs `keypoints` float32 [N, T, 61, 3] and `known` bool [N, T, 61], as `Form.METRES`
+says; outputs `embedding` float32 [N, D] and `activity` float32 [N, 2], logits of the left and the right hand. Only N is
+dynamic. Metadata: `model.metadata.write_metadata(SkeletonConfig(num_frames=T, dim=D), ...)`.
+"""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from model.config import Form, SkeletonConfig
+from model.devices import Device
+from model.encoder import EncoderInfo, Encoding, Floats, Ints, Windows
+from model.errors import EncoderContractError
+from model.runtime import LoadedFile, input_shapes, matches
+from model.skeleton.cut import SKELETON_VERSION, unpacked
+from model.skeleton.estimator import MEDIAPIPE
+from model.skeleton.kinematics import NUM_KEYPOINTS
+from model.skeleton.normal import NUM_FRAMES
+from model.skeleton.signing import FPS, STRIDE, bone_directions_wrists, shown, signing_of
+
+ESTIMATOR_VERSION = "0.10.21"
+"""Of MediaPipe: another finds other landmarks, and its vectors do not mix with these."""
+BONE_VERSION = 1
+"""Raise it when the same skeleton gives another vector than before."""
+PROVENANCE = (
+    "unit vectors along the bones of both hands and the places of the wrists, no training;"
+    f" skeletons by MediaPipe Holistic {ESTIMATOR_VERSION}"
+)
+VALUES_PER_FRAME = 2 * 63
+NUM_AT_ONCE = 32
+
+
+class BoneEncoder:
+    """The training-free `Encoder`: a window's embedding is what its hands look like, frame after frame.
+
+    On equal skeletons it gives the vectors of the baseline `bone-directions-wrists`.
+    """
+
+    def __init__(self, estimator: str = MEDIAPIPE) -> None:
+        """Say what finds the skeletons.
+
+        Args:
+            estimator: its name, see `model.skeleton.estimator`.
+        """
+        what = f"{PROVENANCE} {BONE_VERSION} {SKELETON_VERSION} {estimator}"
+        self.info = EncoderInfo(
+            encoder_id=hashlib.sha256(what.encode()).hexdigest()[:12],
+            config=SkeletonConfig(NUM_FRAMES, NUM_FRAMES * VALUES_PER_FRAME, Form.SHOULDERS),
+            fps=FPS,
+            stride_frames=STRIDE,
+            provenance=PROVENANCE,
+            licence="Apache-2.0",
+            trained=True,
+            precision="fp32",
+            estimator=estimator,
+            num_at_once=NUM_AT_ONCE,
+        )
+
+    def encode(self, windows: Windows, visible: Ints | None = None) -> Encoding:
+        """See `Encoder.encode`.
+
+        Raises:
+            ValueError: windows of another shape.
+        """
+        _check_windows(windows, self.info)
+        keypoints, known = unpacked(windows.reshape(-1, *windows.shape[2:]))
+        signing = signing_of(np.where(known[..., None], keypoints, np.nan).astype(np.float64))
+        values = bone_directions_wrists(signing)
+        rows = np.arange(len(keypoints)).reshape(len(windows), -1)
+        activity = np.stack([signing.activity(each) for each in rows])
+        embedding = np.stack([values.gated(each, shown(active)) for each, active in zip(rows, activity, strict=True)])
+        return Encoding(embedding, activity)
+
+    def warm(self) -> None:
+        """Nothing is slower the first time."""
+
+
+class SkeletonEncoder:
+    """An `Encoder` of skeletons on ONNX Runtime. Safe to share between threads."""
+
+    def __init__(self, file: LoadedFile, device: Device) -> None:
+        """Check a file.
+
+        Raises:
+            EncoderContractError: it is no encoder of skeletons; which part differs.
+        """
+        if not isinstance(file.info.config, SkeletonConfig):
+            raise EncoderContractError(f"{file.path}: the file takes pictures; expected one of kind `skeleton`")
+        self._session = file.session
+        self.device = device
+        self.info: EncoderInfo = replace(file.info, num_at_once=NUM_AT_ONCE)
+        try:
+            _check_contract(file, file.info.config)
+        except EncoderContractError as error:
+            raise EncoderContractError(f"{file.path}: {error}") from error
+
+    def encode(self, windows: Windows, visible: Ints | None = None) -> Encoding:
+        """See `Encoder.encode`.
+
+        Raises:
+            ValueError: windows of another shape.
+        """
+        _check_windows(windows, self.info)
+        parts = [self._run(windows[row : row + NUM_AT_ONCE]) for row in range(0, len(windows), NUM_AT_ONCE)]
+        return Encoding(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+
+    def warm(self) -> None:
+        """Run once, so that the first query does not pay for memory and kernels."""
+        self.encode(np.zeros((NUM_AT_ONCE, *self.info.config.window_shape), np.float32))
+
+    def _run(self, windows: Floats) -> tuple[Floats, Floats]:
+        keypoints, known = unpacked(windows)
+        embedding, logits = self._session.run(["embedding", "activity"], {"keypoints": keypoints, "known": known})
+        return embedding, sigmoid(logits)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Probabilities of logits of any size."""
+    probabilities: Floats = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    return probabilities
+
+
+def _check_windows(windows: Windows, info: EncoderInfo) -> None:
+    wanted = info.config.window_shape
+    if windows.shape[1:] != wanted or windows.dtype != np.float32 or not len(windows):
+        raise ValueError(
+            f"windows are {windows.dtype} {list(windows.shape)}; this encoder takes float32 [N >= 1, *{list(wanted)}]"
+        )
+
+
+def _check_contract(file: LoadedFile, config: SkeletonConfig) -> None:
+    """Compare inputs and outputs with what an encoder of skeletons has.
+
+    Raises:
+        EncoderContractError: names every part that differs.
+    """
+    inputs = input_shapes(file.session)
+    outputs = {value.name: (value.type, value.shape) for value in file.session.get_outputs()}
+    expected = [
+        (inputs, "keypoints", "tensor(float)", [None, config.num_frames, NUM_KEYPOINTS, 3]),
+        (inputs, "known", "tensor(bool)", [None, config.num_frames, NUM_KEYPOINTS]),
+        (outputs, "embedding", "tensor(float)", [None, config.dim]),
+        (outputs, "activity", "tensor(float)", [None, 2]),
+    ]
+    problems = [
+        f"{name} is {values.get(name, 'missing')}, expected {kind} of {[size or 'any' for size in shape]}"
+        for values, name, kind, shape in expected
+        if not matches(values.get(name), kind, shape)
+    ]
+    problems += [f"unknown input {name}" for name in inputs if name not in ("keypoints", "known")]
+    if config.form != Form.METRES:
+        problems.append(f"form is {config.form}, expected {Form.METRES}")
+    if problems:
+        raise EncoderContractError(f"not a skeleton encoder of this contract: {'; '.join(problems)}")
