@@ -40,13 +40,15 @@ class ColourSeer:
             return Found(*(np.full((count, 4), np.nan) for count in (33, 33, 21, 21)))
         pose, world = self._person.pose[0].copy(), self._person.world[0]
         hands = []
-        for channel, wrist, hand in ((2, L_WRIST, self._person.left[0]), (0, R_WRIST, self._person.right[0])):
+        hand = self._person.right[0]
+        for channel, wrist, side in ((2, L_WRIST, -1.0), (0, R_WRIST, 1.0)):  # the left one is the right one mirrored
             place = _place(picture, channel)
             if place is None:
                 hands.append(np.full((21, 4), np.nan))
                 continue
             moved = hand.copy()
-            moved[:, :2] = place + _turned(hand[:, :2] - hand[0, :2], 6.0 * place[0])
+            shape = _turned(hand[:, :2] - hand[0, :2], 6.0 * (place[0] if side > 0 else 1.0 - place[0]))
+            moved[:, :2] = place + shape * (side, 1.0)
             pose[BODY_LANDMARKS[wrist], :2] = place
             hands.append(moved)
         return Found(pose, world, *hands)

@@ -7,13 +7,14 @@ MediaPipe is in the dependency group `pose`, which no other part of the project 
 libgl1 and libegl1. An estimator crosses process borders by its name, `module:function`.
 """
 
+import contextlib
 import functools
 import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -186,7 +187,6 @@ class MediaPipe:
 
     def __init__(self, holistic: Holistic) -> None:
         self._holistic = holistic
-        self._has_talked = False
 
     def begin(self) -> None:
         """See `Estimator`."""
@@ -194,10 +194,7 @@ class MediaPipe:
 
     def find(self, picture: Frames) -> Found:
         """See `Estimator`."""
-        # Its networks for hands are loaded when the first are seen, and talk then.
-        with nullcontext() if self._has_talked else _quiet():
-            result = self._holistic.process(picture)
-        self._has_talked |= result.left_hand_landmarks is not None and result.right_hand_landmarks is not None
+        result = self._holistic.process(picture)
         return Found(
             _array(result.pose_landmarks, 33),
             _array(result.pose_world_landmarks, 33),
@@ -223,31 +220,29 @@ def open_mediapipe(options: Options = Options()) -> MediaPipe:
     Raises:
         EstimatorError: it is not installed, or a library of the system is missing.
     """
-    os.environ.setdefault("GLOG_minloglevel", "2")
     require_mediapipe()
-    with _quiet():
-        try:
-            from mediapipe.python.solutions.holistic import Holistic
-        except ImportError as error:
-            raise EstimatorError(f"MediaPipe can't be loaded ({error}): {HOW_TO_INSTALL}") from error
-        holistic = Holistic(
-            model_complexity=options.complexity,
-            min_detection_confidence=options.confidence,
-            min_tracking_confidence=options.confidence,
-        )
-        holistic.process(np.zeros((64, 64, 3), np.uint8))  # its networks are loaded, and talk, at the first picture
+    _mute()
+    try:
+        from mediapipe.python.solutions.holistic import Holistic
+    except ImportError as error:
+        raise EstimatorError(f"MediaPipe can't be loaded ({error}): {HOW_TO_INSTALL}") from error
+    holistic = Holistic(
+        model_complexity=options.complexity,
+        min_detection_confidence=options.confidence,
+        min_tracking_confidence=options.confidence,
+    )
+    holistic.process(np.zeros((64, 64, 3), np.uint8))  # networks are loaded at the first picture
     return MediaPipe(holistic)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep C++ libraries from writing to the error stream: MediaPipe's log can't be turned down before it starts."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+def _mute() -> None:
+    """Send nowhere what C++ libraries write to the error stream; Python's own words still arrive.
+
+    MediaPipe writes lines for every network at every clip, and its log can't be turned down before it starts.
+    """
+    with contextlib.suppress(OSError):  # a stream that is no file is not theirs to write to
+        if sys.stderr.fileno() == 2:
+            sys.stderr.flush()
+            sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
