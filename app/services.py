@@ -21,13 +21,12 @@ from index.dictionary import Dictionary
 from index.errors import EncoderMismatchError, SnapshotError, SnapshotMissingError
 from index.gpu_index import require_gpu
 from index.snapshot import Manifest
-from model.config import SkeletonConfig
 from model.devices import Device
 from model.embed import Embedder
 from model.encoder import Encoder
 from model.errors import ProviderError
-from model.runtime import OnnxEncoder, half_beside, load_file
-from model.skeleton.encoders import BoneEncoder, SkeletonEncoder
+from model.runtime import half_beside
+from model.skeleton.encoders import BoneEncoder, open_file
 from model.skeleton.estimator import MEDIAPIPE, require_mediapipe
 
 FILL_COMMAND = "python -m app index build DIR"
@@ -257,10 +256,7 @@ def _open_file(settings: Settings) -> WarmableEncoder:
     if settings.provider == "tensorrt":
         settings.engines.mkdir(parents=True, exist_ok=True)
     device = Device(settings.provider, settings.threads, int(settings.gpu_memory_gb * 1_000_000_000), settings.engines)
-    loaded = load_file(encoder_file(settings), device)
-    if isinstance(loaded.info.config, SkeletonConfig):
-        return SkeletonEncoder(loaded, device)
-    return OnnxEncoder.of(loaded, device)
+    return open_file(encoder_file(settings), device)
 
 
 def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:

@@ -55,12 +55,8 @@ class SkeletonStream(Iterator[MovingWindow]):
         hands = hands_known(clip)
         require_hands(hands)
         self._warnings = tuple(_warn(int(hands.any(axis=1).sum()), len(hands)))
-        rows = sampled(len(clip), self._cutting.fps)
-        self._num_frames = len(rows)
-        num_frames = self._cutting.num_frames
-        for window in slide(clip[rows], num_frames, self._cutting.stride_frames):
-            if hands[rows][window.start_frame : window.start_frame + num_frames].any():
-                yield window, 0.0
+        self._num_frames = len(sampled(len(clip), self._cutting.fps))
+        yield from skeleton_windows(clip, hands, self._cutting)
 
 
 @contextmanager
@@ -127,6 +123,20 @@ def skeleton(landmarks: Landmarks, form: Form) -> Floats:
         return packed(in_shoulder_widths(keypoints), known)
     sure: Flags = (observed.confidence >= MIN_CONFIDENCE) | np.isnan(observed.keypoints[..., 0])
     return packed(keypoints, known & sure)
+
+
+def skeleton_windows(frames: Floats, hands: Flags, cutting: Cutting) -> Iterator[MovingWindow]:
+    """The windows of a clip in which a hand is known.
+
+    Args:
+        frames: [T, 61, 4] at 25 per second.
+        hands: [T, 2] of `hands_known`.
+        cutting: at which rate, how long, how far apart.
+    """
+    rows = sampled(len(frames), cutting.fps)
+    for window in slide(frames[rows], cutting.num_frames, cutting.stride_frames):
+        if hands[rows][window.start_frame : window.start_frame + cutting.num_frames].any():
+            yield window, 0.0
 
 
 def packed(keypoints: Reals, known: Flags) -> Floats:

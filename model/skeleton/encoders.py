@@ -10,6 +10,7 @@ dynamic. Metadata: `model.metadata.write_metadata(SkeletonConfig(num_frames=T, d
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from model.config import Form, SkeletonConfig
 from model.devices import Device
 from model.encoder import EncoderInfo, Encoding, Floats, Ints, Windows
 from model.errors import EncoderContractError
-from model.runtime import LoadedFile, input_shapes, matches
+from model.runtime import LoadedFile, OnnxEncoder, input_shapes, load_file, matches
 from model.skeleton.cut import SKELETON_VERSION, unpacked
 from model.skeleton.estimator import MEDIAPIPE
 from model.skeleton.kinematics import NUM_KEYPOINTS
@@ -118,6 +119,17 @@ class SkeletonEncoder:
         keypoints, known = unpacked(windows)
         embedding, logits = self._session.run(["embedding", "activity"], {"keypoints": keypoints, "known": known})
         return embedding, sigmoid(logits)
+
+
+def open_file(path: Path, device: Device) -> OnnxEncoder | SkeletonEncoder:
+    """The encoder of a file, of whatever kind it says that it is.
+
+    Raises:
+        EncoderFileError: it can't be used, or not there, and why.
+    """
+    file = load_file(path, device)
+    takes_skeletons = isinstance(file.info.config, SkeletonConfig)
+    return SkeletonEncoder(file, device) if takes_skeletons else OnnxEncoder.of(file, device)
 
 
 def sigmoid(logits: Floats) -> Floats:

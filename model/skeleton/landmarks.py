@@ -84,6 +84,19 @@ class Landmarks:
         moments = np.arange(num_frames) / fps + TIME_TOLERANCE_S
         return np.clip(np.searchsorted(self.times_s, moments, side="right") - 1, 0, self.num_frames - 1)
 
+    def at(self, fps: float) -> "Landmarks":
+        """The landmarks of the pictures that are on display at every `1 / fps` seconds."""
+        rows = self.rows_at(fps)
+        return Landmarks(
+            self.pose[rows],
+            self.world[rows],
+            self.left[rows],
+            self.right[rows],
+            fps,
+            self.size,
+            np.arange(len(rows)) / fps,
+        )
+
 
 @dataclass(frozen=True)
 class Observed:

@@ -1,4 +1,4 @@
-"""Command: `python -m training.evaluate --gallery DIR --queries DIR --baseline NAME | --encoder FILE`."""
+"""Command: `python -m training.evaluate --gallery DIR --queries DIR [--encoder FILE | --baseline NAME]...`."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from model.config import SkeletonConfig
+from model.devices import Device
+from model.encoder import Encoder
 from model.errors import ModelError
-from model.runtime import OnnxEncoder
+from model.skeleton.encoders import BoneEncoder, open_file
 from training.batch import errors
 from training.data.manifest import ListedClip
 from training.errors import EvaluationError, TrainingError
@@ -17,16 +20,20 @@ from training.evaluate.metrics import RECALL_AT
 from training.evaluate.protocol import (
     Evaluation,
     Ranker,
+    SumRanker,
     Tell,
     VectorRanker,
     WarpRanker,
     evaluate,
     labelled_clips,
     landmark_vectors,
+    skeleton_vectors,
     video_vectors,
 )
 from training.evaluate.untrained import UntrainedEncoder
 
+POSE = "pose"
+"""The encoder of skeletons that needs no training."""
 BASELINES = (*FEATURES, "dtw", "pixels", "untrained")
 
 
@@ -45,6 +52,19 @@ def make_ranker(name: str, gallery: list[ListedClip], tell: Tell, *, mirrored: b
     if name == "untrained":
         return VectorRanker(video_vectors(UntrainedEncoder()), name, gallery, tell, mirrored=mirrored)
     raise EvaluationError(f"there is no baseline {name!r}; known are {', '.join(BASELINES)}")
+
+
+def encoder_ranker(name: str, gallery: list[ListedClip], tell: Tell, *, mirrored: bool) -> Ranker:
+    """An encoder's file, or `pose`, with the gallery indexed.
+
+    Raises:
+        ModelError: the encoder can't be used.
+        EvaluationError: no clip of the gallery can be used.
+    """
+    encoder: Encoder = BoneEncoder() if name == POSE else open_file(Path(name), Device())
+    sees_skeletons = isinstance(encoder.info.config, SkeletonConfig)
+    to_vector = skeleton_vectors(encoder) if sees_skeletons else video_vectors(encoder)
+    return VectorRanker(to_vector, encoder.info.encoder_id, gallery, tell, mirrored=mirrored)
 
 
 def landmarks_of(folder: Path, poses: Path | None) -> Path | None:
@@ -95,8 +115,13 @@ def main(
     *,
     gallery: Annotated[Path, typer.Option(help="Folder of videos named by their gloss.")],
     queries: Annotated[Path, typer.Option(help="Folder of videos to look up, named likewise.")],
-    encoder: Annotated[Path | None, typer.Option(help="Encoder file.")] = None,
-    baseline: Annotated[str | None, typer.Option(help=f"One of {', '.join(BASELINES)}.")] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Encoder file, or {POSE!r}; those of skeletons need --poses. Several are added up."),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(BASELINES)}. Several are added up.")
+    ] = None,
     poses: Annotated[
         Path | None,
         typer.Option(help="Folder with the landmarks of both, in folders named like them (or parent_name)."),
@@ -111,10 +136,11 @@ def main(
     figure: Annotated[Path | None, typer.Option(help="PNG: frames of some queries over their top 3.")] = None,
 ) -> None:
     """Look queries up in a gallery, by the protocol of the SignRep paper, and print the figures."""
-    if (encoder is None) == (baseline is None):
-        typer.echo("error: give either --encoder or --baseline", err=True)
+    names = [*(encoder or []), *(baseline or [])]
+    if not names:
+        typer.echo("error: give --encoder or --baseline; of several, the similarities are added up", err=True)
         raise typer.Exit(2)
-    name = str(encoder) if baseline is None else baseline
+    name = " + ".join(names)
     try:
         known = labelled_clips(gallery, gallery_poses or landmarks_of(gallery, poses), stems=stems)
         asked = labelled_clips(queries, query_poses or landmarks_of(queries, poses), stems=stems)
@@ -124,12 +150,9 @@ def main(
             def tell(phase: str, done: int, total: int) -> None:
                 bars.update(task, description=phase, completed=done + 1, total=total)
 
-            if encoder is not None:
-                model = OnnxEncoder(encoder)
-                to_vector = video_vectors(model)
-                ranker: Ranker = VectorRanker(to_vector, model.info.encoder_id, known, tell, mirrored=mirrored)
-            else:
-                ranker = make_ranker(name, known, tell, mirrored=mirrored)
+            rankers = [encoder_ranker(one, known, tell, mirrored=mirrored) for one in encoder or []]
+            rankers += [make_ranker(one, known, tell, mirrored=mirrored) for one in baseline or []]
+            ranker = rankers[0] if len(rankers) == 1 else SumRanker(rankers)
             result = evaluate(ranker, known, asked, tell)
         if figure is not None:
             from training.evaluate.figures import draw_outcomes, telling

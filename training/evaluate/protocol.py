@@ -17,7 +17,9 @@ from model.embed import Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
 from model.errors import ModelError, NoSignerError
 from model.pooling import pool
-from model.skeleton.signing import Signing, read_signing
+from model.skeleton.cut import hands_known, skeleton, skeleton_windows
+from model.skeleton.signing import FPS as SKELETON_FPS
+from model.skeleton.signing import Signing, read_signing, require_hands
 from training.batch import Failure, failure
 from training.data.manifest import ListedClip, clips_of_folder
 from training.errors import EvaluationError, ManifestError, TrainingError
@@ -204,6 +206,51 @@ class WarpRanker:
             clip = self._clips[row]
             best.setdefault(clip.gloss, Found(clip.gloss, clip, -float(costs[row])))
         return tuple(best.values())
+
+
+class SumRanker:
+    """Adds up the similarities that several rankers give a gloss."""
+
+    def __init__(self, rankers: Sequence[Ranker]) -> None:
+        """Take rankers of the same gallery.
+
+        Args:
+            rankers: at least one.
+        """
+        self._rankers = rankers
+        self.failed: list[Failure] = [one for ranker in rankers for one in ranker.failed]
+
+    def rank(self, query: ListedClip) -> Answers:
+        """See `Ranker.rank`. A gloss that one of them could not index gets nothing from that one.
+
+        Raises:
+            ModelError, TrainingError: one of them can't use the clip.
+        """
+        found: dict[str, Found] = {}
+        for ranker in self._rankers:
+            for answer in ranker.rank(query):
+                before = found.get(answer.gloss)
+                best = answer if before is None else before
+                found[answer.gloss] = replace(best, score=answer.score + (0.0 if before is None else before.score))
+        return tuple(sorted(found.values(), key=lambda answer: -answer.score))
+
+
+def skeleton_vectors(encoder: Encoder) -> ToVector:
+    """Embeds clips by their landmarks, as the service does by those it finds itself."""
+    embedder = Embedder(encoder)
+    cutting = embedder.cutting
+
+    def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
+        landmarks = read_landmarks(clip.landmarks).at(SKELETON_FPS)
+        frames = skeleton(landmarks, cutting.form)
+        hands = hands_known(frames)
+        require_hands(hands)
+        windows = list(skeleton_windows(frames, hands, cutting))
+        turned = [embedder.mirrored(window) for window in windows] if mirrored else windows
+        encoding = embedder.encode(turned).encoding
+        return _unit(pool(encoding.embedding, encoding.activity))
+
+    return to_vector
 
 
 def landmark_vectors(feature: Feature) -> ToVector:

@@ -22,6 +22,7 @@ from training.evaluate.baselines import FEATURES
 from training.evaluate.figures import draw_outcomes, telling
 from training.evaluate.protocol import (
     MirroredEncoder,
+    SumRanker,
     VectorRanker,
     WarpRanker,
     evaluate,
@@ -166,6 +167,48 @@ def test_the_command_prints_figures_writes_json_and_draws(posed: Path, tmp_path:
     found = json.loads(output[output.index("{") :].splitlines()[0])
     assert found["recall"]["1"] == 100
     assert found["ranks"] == {"high.mp4": 0, "low.mp4": 0, "middle.mp4": 0}
+
+
+def test_the_encoder_that_serves_ranks_as_its_baseline_does(posed: Path) -> None:
+    folders = ["--gallery", str(posed / "book"), "--queries", str(posed / "asked"), "--poses", str(posed / "poses")]
+    served, offline = (
+        json.loads(output[output.index("{") :].splitlines()[0])
+        for _, output in (
+            command(*folders, "--mirrored", "--json", *which)
+            for which in (("--encoder", "pose"), ("--baseline", "bone-directions-wrists"))
+        )
+    )
+    assert served["ranks"] == offline["ranks"] == {"high.mp4": 0, "low.mp4": 0, "middle.mp4": 0}
+
+
+def test_several_rankers_add_up(posed: Path) -> None:
+    known = labelled_clips(posed / "book", posed / "poses" / "book")
+    [asked, *_] = labelled_clips(posed / "asked", posed / "poses" / "asked")
+    rankers = [
+        VectorRanker(landmark_vectors(FEATURES[name]), name, known, silent, mirrored=False)
+        for name in ("bone-directions", "wrists")
+    ]
+    scores = [{answer.gloss: answer.score for answer in ranker.rank(asked)} for ranker in rankers]
+    summed = SumRanker(rankers).rank(asked)
+    assert {answer.gloss: answer.score for answer in summed} == pytest.approx(
+        {gloss: scores[0][gloss] + scores[1][gloss] for gloss in scores[0]}
+    )
+    assert [answer.score for answer in summed] == sorted((answer.score for answer in summed), reverse=True)
+    folders = ["--gallery", str(posed / "book"), "--queries", str(posed / "asked"), "--poses", str(posed / "poses")]
+    code, output = command(*folders, "--encoder", "pose", "--baseline", "wrists")
+    assert (code, "pose + wrists: 3 queries" in output) == (0, True)
+
+
+def test_a_gloss_that_one_ranker_lacks_gets_nothing_from_it(posed: Path) -> None:
+    known = labelled_clips(posed / "book", posed / "poses" / "book")
+    whole, part = (
+        VectorRanker(landmark_vectors(FEATURES["wrists"]), "wrists", clips, silent, mirrored=False)
+        for clips in (known, known[1:])
+    )
+    summed = {answer.gloss: answer.score for answer in SumRanker([whole, part]).rank(known[0])}
+    alone = {answer.gloss: answer.score for answer in whole.rank(known[0])}
+    assert summed[known[0].gloss] == pytest.approx(alone[known[0].gloss])
+    assert summed[known[1].gloss] == pytest.approx(2 * alone[known[1].gloss])
 
 
 def test_the_command_says_what_is_wrong(posed: Path) -> None:
