@@ -24,15 +24,19 @@ BENCH_CLIPS := $(wildcard $(foreach sign,bag door good tomato two,$(SHARED)/clip
 SERVE := .venv-serve/.ready
 DEV := .venv/.ready
 GPU := .venv-gpu/.ready
+POSE := .venv-pose/.ready
 TRAIN_GROUPS := --group cpu --group train --group dev
 
-.PHONY: help run test soak hostile contract fire-test load audit check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
+.PHONY: help run run-pose test test-pose soak hostile contract fire-test load audit check format bench bench-service bench-gpu test-gpu openapi serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: $(SERVE) ## the service on SIGNDEX_HOST:SIGNDEX_PORT (127.0.0.1:8000)
 	.venv-serve/bin/python -m app serve --make-admin-key
+
+run-pose: $(POSE) ## the same, looking signs up by the skeleton of who signs: docs/skeleton.md
+	SIGNDEX_ENCODER=$${SIGNDEX_ENCODER:-pose} .venv-pose/bin/python -m app serve --make-admin-key
 
 test: $(DEV) $(SERVE) ## every test
 	.venv/bin/python -m pytest $(PYTEST_ARGS)
@@ -59,7 +63,7 @@ AUDIT = $(UV) export --locked --quiet --no-default-groups $(1) | \
 audit: $(UV) ## known weaknesses of the locked dependencies; needs PyPI itself, not a mirror
 	$(call AUDIT,$(TRAIN_GROUPS))
 	$(call AUDIT,--group gpu)
-	$(call AUDIT,--group pose)
+	$(call AUDIT,--group cpu --group pose)
 
 serve-test: $(SERVE) ## prove that serving works in an environment that has no torch
 	.venv-serve/bin/python -m tests.serving
@@ -90,6 +94,10 @@ bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload 
 	.venv-gpu/bin/python -m index.bench --write docs/benchmarks/gpu-search.md
 	SIGNDEX_PROVIDER=cuda SIGNDEX_INDEX_DEVICE=cuda SIGNDEX_ENCODER=.venv-gpu/encoder.onnx .venv-gpu/bin/python -m app.bench_http --write docs/benchmarks/gpu-service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
+test-pose: $(POSE) ## the tests that need MediaPipe, with it
+	UV_PROJECT_ENVIRONMENT=.venv-pose $(UV) sync --locked --quiet --no-default-groups --group cpu --group pose --group dev
+	.venv-pose/bin/python -m pytest tests/pose
+
 test-gpu: $(GPU) ## the tests that need a GPU, on one
 	.venv-gpu/bin/python -m pytest -m gpu
 
@@ -112,6 +120,10 @@ $(SERVE): pyproject.toml uv.lock | $(UV)
 
 $(GPU): pyproject.toml uv.lock | $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-gpu $(UV) sync --locked --quiet --no-default-groups --group gpu --group train --group dev
+	touch $@
+
+$(POSE): pyproject.toml uv.lock | $(UV)
+	UV_PROJECT_ENVIRONMENT=.venv-pose $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --group cpu --group pose
 	touch $@
 
 $(DEV): pyproject.toml uv.lock | $(UV)
