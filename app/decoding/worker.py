@@ -2,8 +2,8 @@
 
 Where memory is refused to FFmpeg's H.264 decoder, that reports a damaged picture; such a video then counts as broken.
 
-It imports neither the encoder's runtime nor the web framework, opens no file by itself once it is ready, and ends when
-the server does. Where skeletons are wanted it holds one estimator, which goes from clip to clip.
+It imports neither the encoder's runtime nor the web framework, opens no file by itself, and ends when the server does.
+Where skeletons are wanted it holds one estimator, which goes from clip to clip and reads its own networks at each.
 """
 
 import os

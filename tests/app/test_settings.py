@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from app.services import open_encoder
 from app.settings import Settings
 from tests.conftest import ROOT
+from tests.fakes import FakeEncoder
 
 
 def documented():
@@ -48,19 +49,31 @@ def test_the_admin_key_is_not_shown():
     assert "a key for tests" not in repr(Settings(admin_key="a key for tests"))
 
 
+@pytest.fixture
+def opened(monkeypatch):
+    """What is asked for when an encoder is opened, instead of opening it."""
+    asked = []
+
+    def open_file(path, device):
+        asked.append((path, device))
+        return FakeEncoder()
+
+    monkeypatch.setattr("app.services.open_file", open_file)
+    return asked
+
+
 @pytest.mark.parametrize(("provider", "used"), [("cpu", "signrep.onnx"), ("cuda", "signrep.fp16.onnx")])
-def test_on_a_gpu_the_float16_file_beside_the_encoder_is_used(monkeypatch, tmp_path, provider, used):
+def test_on_a_gpu_the_float16_file_beside_the_encoder_is_used(opened, tmp_path, provider, used):
     for name in ("signrep.onnx", "signrep.fp16.onnx"):
         (tmp_path / name).touch()
-    asked = {}
-    monkeypatch.setattr("app.services.OnnxEncoder", lambda path, **how: asked.update(path=path, **how))
     open_encoder(Settings(data=tmp_path, encoder=tmp_path / "signrep.onnx", provider=provider, gpu_memory_gb=1.5))
-    assert asked["path"].name == used
-    assert (asked["provider"], asked["gpu_memory_bytes"]) == (provider, 1_500_000_000)
+    [(path, device)] = opened
+    assert path.name == used
+    assert (device.provider, device.memory_bytes) == (provider, 1_500_000_000)
 
 
-def test_tensorrt_finds_a_folder_for_its_engines(monkeypatch, tmp_path):
-    monkeypatch.setattr("app.services.OnnxEncoder", lambda path, **how: how["engines"])
-    folder = open_encoder(Settings(data=tmp_path / "data", provider="tensorrt"))
-    assert folder == tmp_path / "data" / "engines"
-    assert folder.is_dir()
+def test_tensorrt_finds_a_folder_for_its_engines(opened, tmp_path):
+    open_encoder(Settings(data=tmp_path / "data", provider="tensorrt"))
+    [(_, device)] = opened
+    assert device.engines == tmp_path / "data" / "engines"
+    assert device.engines.is_dir()

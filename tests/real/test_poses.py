@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.skeleton.encoders import BoneEncoder
 from model.skeleton.kinematics import Reals, inverse
 from model.skeleton.landmarks import observe
 from model.skeleton.normal import normalise
@@ -13,7 +14,7 @@ from training.data.samples import check_sample
 from training.data.shard_files import Form
 from training.data.sharded import ShardSource
 from training.evaluate.baselines import FEATURES
-from training.evaluate.protocol import VectorRanker, evaluate, landmark_vectors
+from training.evaluate.protocol import VectorRanker, evaluate, landmark_vectors, skeleton_vectors
 from training.landmarks import read_landmarks
 from training.overlay import draw_clip, read_posed_clip
 from training.priors import regeneration_error, standard_body, window_priors
@@ -118,3 +119,13 @@ def test_signs_are_found_across_signers_far_better_than_by_chance(shared: Path) 
     result = evaluate(ranker, known, asked, lambda *_: None)
     assert len(result.outcomes) >= 5
     assert result.metrics.mrr > 20  # by chance: about 6
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_vectors_that_serve_are_those_of_the_baseline_on_equal_landmarks(shared: Path, mirrored: bool) -> None:
+    served, offline = skeleton_vectors(BoneEncoder()), landmark_vectors(FEATURES["bone-directions-wrists"])
+    poses = shared / "clips" / "poses" / "asl_aslearn"
+    for file in sorted(poses.glob("*.npz"))[::25]:
+        clip = ListedClip(file.stem, file, file, "sign")
+        # At 30 pictures a second a clip's scale is smoothed before its frames are chosen, in the service after.
+        assert served(clip, mirrored) @ offline(clip, mirrored) > 0.9999
