@@ -9,10 +9,11 @@ import pytest
 
 from app.decoding.decoder import Decoder, DecoderLimits
 from app.errors import VideoUndecodableError
+from app.lookup import Stretch
 from model.cut import Cutting
 from model.embed import Embedder
 from model.errors import NoSignerError
-from model.skeleton.cut import open_skeletons
+from model.skeleton.cut import open_skeletons, skeleton
 from model.skeleton.encoders import BoneEncoder
 from model.skeleton.estimator import MEDIAPIPE, Estimator, shared_estimator
 from model.video import VideoLimits
@@ -21,7 +22,7 @@ from training.landmarks import read_landmarks
 pytestmark = [pytest.mark.pose, pytest.mark.real]
 
 CUTTING = Cutting.of(BoneEncoder().info)
-LIMITS = DecoderLimits(memory_bytes=1_024_000_000, seconds=300.0)
+LIMITS = DecoderLimits(memory_bytes=1_024_000_000, seconds=390.0)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,9 @@ def test_what_is_found_does_not_depend_on_the_clip_before(shared, estimator):
 
 def test_landmarks_are_those_that_training_finds(shared, estimator):
     path = clip_of(shared, "father")
-    with open_skeletons(path, CUTTING, estimator) as stream:
+    with open_skeletons(path, CUTTING, estimator, end_s=1.0) as stream:
         frames = next(stream)[0].frames
     known = read_landmarks(shared / "clips" / "poses" / "asl_aslearn" / f"{path.name}.npz").at(25.0)
-    from model.skeleton.cut import skeleton
-
     theirs = skeleton(known, CUTTING.form)[: len(frames)]
     both = (frames[..., 3] > 0) & (theirs[..., 3] > 0)
     # They looked at 30 pictures a second, here it is 25: the tracker's smoothing differs a little.
@@ -68,19 +67,19 @@ def test_nobody_is_said_to_be_nobody(shared, estimator):
 
 
 def test_a_decoder_finds_the_same_stays_quiet_and_a_killed_one_is_named(shared, capfd):
-    path = clip_of(shared, "father")
+    path, stretch = clip_of(shared, "father"), Stretch(0.0, 0.8)
     decoder = Decoder(LIMITS, MEDIAPIPE)
     try:
         decoder.start()
         with path.open("rb") as file:
-            theirs = decoder.cut(file.fileno(), CUTTING, VideoLimits())
+            theirs = decoder.cut(file.fileno(), CUTTING, VideoLimits(), stretch)
             assert capfd.readouterr().err == ""
             os.kill(decoder.pid, signal.SIGKILL)
             with pytest.raises(VideoUndecodableError, match="SIGKILL"):
                 decoder.cut(file.fileno(), CUTTING, VideoLimits())
     finally:
         decoder.kill()
-    clip = Embedder(BoneEncoder()).embed(path)
+    clip = Embedder(BoneEncoder()).embed(path, end_s=stretch.end_s)
     starts = clip.start_s[clip.encoded] * CUTTING.fps
     assert theirs.start_frames.tolist() == starts.round().astype(int).tolist()
     again = BoneEncoder().encode(np.stack([theirs[number] for number in range(len(theirs))]))
