@@ -29,7 +29,7 @@ from model.motion import looked_at
 
 REPEATS = 5
 K = 10
-PACKAGES = (*devices.DISTRIBUTIONS, "faiss-cpu", "faiss-gpu")
+PACKAGES = (*devices.DISTRIBUTIONS, "faiss-cpu", "faiss-gpu", "mediapipe")
 CGROUP = Path("/sys/fs/cgroup")
 LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 """Where a container's limit of memory and its use stand, in version 2 and version 1 of control groups."""
