@@ -11,7 +11,7 @@ from tests.fakes import FakeEncoder
 
 
 class NotingEncoder(FakeEncoder):
-    """A `FakeEncoder` that takes so long for a batch and writes a line for every window."""
+    """A `FakeEncoder` that takes so long for a batch, and notes every window in it once: batches are filled up."""
 
     def __init__(self, notes: Path, seconds: float) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class NotingEncoder(FakeEncoder):
 
     def encode(self, windows, visible=None):
         time.sleep(self._seconds)
-        lines = [hashlib.sha256(window.tobytes()).hexdigest()[:16] + "\n" for window in windows]
+        lines = {hashlib.sha256(window.tobytes()).hexdigest()[:16] + "\n" for window in windows}
         with self._notes.open("a") as file:
             file.writelines(lines)
         return super().encode(windows, visible)

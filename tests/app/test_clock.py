@@ -61,11 +61,11 @@ def test_a_job_never_promises_a_negative_time(start, dictionary_folder, jumping)
     assert all(eta_s is None or eta_s >= 0 for eta_s in told)
 
 
-def test_the_time_of_day_is_asked_only_where_it_is_told_to_people_or_orders_the_cache():
+def test_the_time_of_day_is_asked_only_where_it_is_told_to_people_orders_the_cache_or_ages_notes():
     asking = {
         str(path.relative_to(ROOT))
         for package in ("app", "index", "model")
         for path in (ROOT / package).rglob("*.py")
         if re.search(r"\btime\.time\(|datetime\.now\(", path.read_text(encoding="utf-8"))
     }
-    assert asking == {"app/jobs.py", "index/cache.py", "index/snapshot.py"}
+    assert asking == {"app/jobs.py", "index/cache.py", "index/in_use.py", "index/snapshot.py"}
