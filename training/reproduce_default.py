@@ -132,7 +132,7 @@ def steps(out: Path, bodies: Path, motions: list[Path], minutes: Minutes) -> Ite
     centred = ("training.metric", str(out / "together" / "last.pt"), str(out / "centred.pt"), *measured)
     yield Step("metric", (*python, *centred, *body, "--windows", "4000"))
     export = ("model.export", str(out / "centred.pt"), "model/encoders/default.onnx")
-    yield Step("export", (*python, *export, "--precision", "fp16-stored"))
+    yield Step("export", (*python, *export))
 
 
 def pretraining(out: Path, name: str, minutes: float, settings: Sequence[str]) -> tuple[str, ...]:
