@@ -248,7 +248,7 @@ def skeleton_vectors(encoder: Encoder) -> ToVector:
         windows = list(skeleton_windows(frames, hands, cutting))
         turned = [embedder.mirrored(window) for window in windows] if mirrored else windows
         encoding = embedder.encode(turned).encoding
-        return _unit(pool(encoding.embedding, encoding.activity))
+        return unit_vector(pool(encoding.embedding, encoding.activity))
 
     return to_vector
 
@@ -258,7 +258,7 @@ def landmark_vectors(feature: Feature) -> ToVector:
 
     def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
         encoding = encode_signing(_signing(clip, mirrored), feature)
-        return _unit(pool(encoding.embedding, encoding.activity))
+        return unit_vector(pool(encoding.embedding, encoding.activity))
 
     return to_vector
 
@@ -269,7 +269,7 @@ def video_vectors(encoder: Encoder) -> ToVector:
 
     def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
         embedder = turned if mirrored else straight
-        return _unit(embedder.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s).vector)
+        return unit_vector(embedder.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s).vector)
 
     return to_vector
 
@@ -319,7 +319,7 @@ def _sequence(clip: ListedClip, mirrored: bool) -> Floats:
     return signing_sequence(_signing(clip, mirrored))
 
 
-def _unit(vector: Floats) -> Floats:
+def unit_vector(vector: Floats) -> Floats:
     """The vector, once it is known to have a direction.
 
     Raises:
