@@ -13,9 +13,9 @@ from model.encoder import EncoderInfo
 from model.errors import EncoderContractError
 from model.metadata import KEY, read_metadata, write_metadata
 from model.pooling import pool
-from model.runtime import OnnxEncoder, load_file
+from model.runtime import DEFAULT_ENCODER, OnnxEncoder, load_file
 from model.skeleton.cut import hands_known, mirrored_skeleton, packed, skeleton
-from model.skeleton.encoders import BoneEncoder, SkeletonEncoder, sigmoid
+from model.skeleton.encoders import BoneEncoder, SkeletonEncoder, open_file, sigmoid
 from model.skeleton.kinematics import Angles, mirror_angles, standing
 from model.skeleton.landmarks import Landmarks
 from model.skeleton.signing import read_signing
@@ -186,3 +186,13 @@ def test_what_a_file_says_of_itself_comes_back(tmp_path: Path) -> None:
     for change, words in (({"kind": "sound"}, "kind 'sound'"), ({"config": {"dim": 3}}, "num_frames")):
         with pytest.raises(EncoderContractError, match=words):
             read_metadata({KEY: json.dumps(fields | change)}, "0" * 12)
+
+
+def test_the_encoder_of_skeletons_that_ships_can_be_used() -> None:
+    shipped = open_file(DEFAULT_ENCODER.with_name("skeleton.onnx"), CPU)
+    assert shipped.info.trained
+    assert shipped.info.licence == "Apache-2.0"
+    windows = np.random.default_rng(0).normal(size=(3, *shipped.info.config.window_shape)).astype(np.float32)
+    found = shipped.encode(windows)
+    assert found.embedding.shape == (3, shipped.info.config.dim)
+    assert np.isfinite(found.embedding).all()
