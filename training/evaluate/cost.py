@@ -19,7 +19,7 @@ import typer
 from model.cut import STILL
 from model.devices import Device
 from model.embed import ClipEmbedding, Embedder
-from model.encoder import Encoder, Floats
+from model.encoder import Encoder, EncoderInfo, Floats
 from model.errors import ModelError
 from model.machine import machine
 from model.skeleton.encoders import open_file
@@ -28,8 +28,8 @@ from training.errors import EvaluationError, TrainingError
 from training.evaluate.metrics import Metrics, summarise
 from training.evaluate.protocol import VectorRanker, evaluate, labelled_clips, unit_vector
 
-STRIDES = (1, 4, 8)
-KEPT = (0.75,)
+STRIDES = (1, 2, 4, 8)
+KEPT = (0.75, 0.5)
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,16 @@ class Cost:
     """Of both folders in each other."""
 
 
-SETTINGS = (
-    Setting(),
-    *(Setting(stride_frames=stride) for stride in STRIDES),
-    Setting(still=0.0),
-    *(Setting(kept_share=share) for share in KEPT),
-    Setting(stride_frames=4, kept_share=KEPT[0]),
-)
+def settings(info: EncoderInfo) -> list[Setting]:
+    """What is tried; windows may not be farther apart than they are long."""
+    strides = [stride for stride in STRIDES if stride <= info.config.num_frames and stride != info.stride_frames]
+    return [
+        Setting(),
+        *(Setting(stride_frames=stride) for stride in strides),
+        Setting(still=0.0),
+        *(Setting(kept_share=share) for share in KEPT),
+        *(Setting(stride_frames=stride, kept_share=KEPT[-1]) for stride in strides[-1:]),
+    ]
 
 
 def measure(setting: Setting, encoder: Encoder, folders: tuple[list[ListedClip], list[ListedClip]]) -> Cost:
@@ -143,10 +146,10 @@ def main(
         folders = shared(labelled_clips(gallery, None, stems=stems), labelled_clips(queries, None, stems=stems))
         opened = open_file(encoder, Device())
         Setting().embedder(opened).embed(folders[0][0].video)  # the first run is slow
-        costs = []
-        for number, setting in enumerate(SETTINGS):
+        costs, asked = [], settings(opened.info)
+        for number, setting in enumerate(asked):
             costs.append(measure(setting, opened, folders))
-            typer.echo(f"{number + 1}/{len(SETTINGS)} {in_table(costs).splitlines()[-1]}", err=True)
+            typer.echo(f"{number + 1}/{len(asked)} {in_table(costs).splitlines()[-1]}", err=True)
     except (ModelError, TrainingError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

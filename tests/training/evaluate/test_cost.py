@@ -1,16 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+from model.config import base, compact
 from model.cut import STILL
 from model.embed import Embedder
 from tests.fakes import FakeEncoder
 from tests.tiny_videos import write_clip
 from training.errors import EvaluationError
 from training.evaluate import cost
-from training.evaluate.cost import SETTINGS, Setting, in_table, measure, shared
+from training.evaluate.cost import Setting, in_table, measure, settings, shared
 from training.evaluate.protocol import labelled_clips
 
 
@@ -61,4 +63,16 @@ def test_the_command_writes_its_table(
     found = CliRunner().invoke(app, [*words, "--write", str(out)])
     assert found.exit_code == 0, found.output
     assert f"{FakeEncoder().info.encoder_id}, 4 clips of one and two" in out.read_text()
-    assert out.read_text().count("\n| ") == len(SETTINGS) + 1
+    assert out.read_text().count("\n| ") == len(settings(FakeEncoder().info)) + 1
+
+
+def test_windows_are_not_farther_apart_than_they_are_long() -> None:
+    info = FakeEncoder().info
+    short = replace(info, config=compact(), stride_frames=2)
+    assert {setting.stride_frames for setting in settings(short)} == {None, 1}
+    assert {setting.stride_frames for setting in settings(replace(info, config=base(), stride_frames=2))} == {
+        None,
+        1,
+        4,
+        8,
+    }
