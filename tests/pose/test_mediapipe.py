@@ -25,8 +25,9 @@ CUTTING = Cutting.of(BoneEncoder().info)
 LIMITS = DecoderLimits(memory_bytes=1_024_000_000, seconds=390.0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def estimator():
+    """The one of this process, given back after every test: who waits for it while a test has it waits for ever."""
     with shared_estimator(MEDIAPIPE).taken() as estimator:
         yield estimator
 
