@@ -137,22 +137,6 @@ class FinetuneConfig:
         return TypeAdapter(cls).validate_python(fields)
 
 
-NOT_OF_THE_RESULT = frozenset(
-    {
-        "output",
-        "minutes",
-        "compile",
-        "device",
-        "data.workers",
-        "data.cache",
-        "log_every",
-        "save_every",
-        "validate_every",
-    }
-)
-"""Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
-
-
 def paper() -> FinetuneConfig:
     """The paper's recipe for an inflated encoder; needs a GPU for a day or so."""
     return FinetuneConfig()

@@ -13,10 +13,11 @@ from model.errors import CheckpointError
 from model.export import read_source
 from training.assignments import differences
 from training.errors import ConfigError, ResumeError
-from training.finetune.config import NOT_OF_THE_RESULT, FinetuneConfig
+from training.finetune.config import FinetuneConfig
 from training.finetune.data import View
 from training.finetune.inflate import can_be_inflated, inflated_config, inflated_state
 from training.finetune.network import Recogniser, depth
+from training.fit import NOT_OF_THE_RESULT
 from training.fit.files import BEST, LAST, commit, write_whole
 from training.fit.loop import Pace
 from training.fit.optimiser import make_optimiser

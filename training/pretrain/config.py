@@ -19,6 +19,7 @@ from training import assignments
 from training.assignments import assign, flatten, split
 from training.data.augment import Augment
 from training.errors import ConfigError
+from training.fit import NOT_OF_THE_RESULT
 from training.fit.optimiser import Betas, Optimiser
 from training.prior_table import ACTIVITY_WEIGHT, PRIOR
 
@@ -204,22 +205,6 @@ class PretrainConfig:
         """All fields as plain data."""
         fields: dict[str, Any] = TypeAdapter(PretrainConfig).dump_python(self, mode="python")
         return fields | {"output": str(self.output)}
-
-
-NOT_OF_THE_RESULT = frozenset(
-    {
-        "output",
-        "minutes",
-        "compile",
-        "device",
-        "data.workers",
-        "data.cache",
-        "log_every",
-        "save_every",
-        "validate_every",
-    }
-)
-"""Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
 
 
 def paper() -> PretrainConfig:

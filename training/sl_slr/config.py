@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from training.assignments import assign, differences, flatten, split
 from training.errors import ConfigError, ResumeError
+from training.fit import NOT_OF_THE_RESULT
 
 Method = Literal["sl-slr", "simclr", "moco", "byol"]
 Informative = Literal["thirds", "raised"]
@@ -208,10 +209,6 @@ def _require(config: object, name: str, holds: bool, allowed: str) -> None:
     if not holds:
         path = name if isinstance(config, SlSlrConfig) else name.partition(".")[2]
         raise ConfigError(f"{name} is {operator.attrgetter(path)(config)}; it must be {allowed}")
-
-
-NOT_OF_THE_RESULT = frozenset({"output", "minutes", "device", "data.cache", "log_every", "save_every"})
-"""Fields that may change when a run goes on: where and how fast it runs, not what it computes."""
 
 
 def paper() -> SlSlrConfig:
