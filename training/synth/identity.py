@@ -30,6 +30,10 @@ IRIS_COLOURS: tuple[Colour, ...] = (
     (0.42, 0.30, 0.14),
 )
 
+DARK_FROM = 0.45
+"""African share from which a person has one of the dark skins."""
+REDDER_SKINS = ("old_darkskinned_female_diffuse",)
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -95,8 +99,8 @@ def random_identity(rng: np.random.Generator) -> Identity:
         finger_girth=_slider(rng, 0.4),
         finger_spread=_slider(rng, 0.3),
         head_scale=_colour(rng.normal(1.0, 0.025, 3).clip(0.93, 1.07)),
-        skin=_skin(rng, woman, age, float(ancestry[0])),
-        skin_tone=_skin_tone(rng, float(ancestry[0])),
+        skin=(skin := _skin(rng, woman, age, float(ancestry[0]))),
+        skin_tone=_skin_tone(rng, float(ancestry[0]), redder=skin in REDDER_SKINS),
         iris=IRIS_COLOURS[int(rng.integers(2 if ancestry[2] < 0.5 else len(IRIS_COLOURS)))],
         garment=_garment(rng, woman),
         garment_hue=float(rng.uniform(-np.pi, np.pi)),
@@ -119,16 +123,23 @@ def _colour(values: np.ndarray) -> Colour:
 
 def _skin(rng: np.random.Generator, woman: bool, age: float, african: float) -> str:
     years = "young" if age < 0.35 else "middleage" if age < 0.7 else "old"
-    dark = african > 0.45
+    dark = african > DARK_FROM
     sex = "female" if woman else "male"
     variants = [""] if dark else ["", "2", "3"] if years == "young" else ["", "2"]
     return f"{years}_{'dark' if dark else 'light'}skinned_{sex}_diffuse{variants[int(rng.integers(len(variants)))]}"
 
 
-def _skin_tone(rng: np.random.Generator, african: float) -> Colour:
-    # Light skins go from pale to olive and brown by one factor that takes most from blue.
-    depth = float(rng.uniform(0.0, 0.12) if african > 0.45 else rng.beta(1.2, 2.2) * 0.45)
-    return _colour(np.array([1 - 0.55 * depth, 1 - 0.85 * depth, 1 - 1.05 * depth]) * rng.uniform(0.95, 1.04, 3))
+def _skin_tone(rng: np.random.Generator, african: float, *, redder: bool) -> Colour:
+    if african > DARK_FROM:
+        # The dark textures are all alike and redder than skin is: from there to a middle brown.
+        lift = float(rng.uniform(0.0, 1.0))
+        factors = np.array([1.0 + 0.42 * lift, 1.08 + 0.5 * lift, 1.12 + 0.56 * lift])
+        factors *= (1.0, 1.22, 1.3) if redder else 1.0
+    else:
+        # Light skins go from pale to olive and brown by one factor that takes most from blue.
+        depth = float(rng.beta(1.2, 2.2) * 0.45)
+        factors = 1.0 - depth * np.array([0.55, 0.85, 1.05])
+    return _colour(factors * rng.uniform(0.95, 1.04, 3))
 
 
 def _garment(rng: np.random.Generator, woman: bool) -> str:
