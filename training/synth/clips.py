@@ -9,6 +9,7 @@ from model.encoder import Flags, Floats, Frames
 from training.synth.camera import project, view_projection
 from training.synth.cast import Signer
 from training.synth.device import LoadedBody
+from training.synth.exposure import exposed
 from training.synth.expression import with_face
 from training.synth.motion import perform
 from training.synth.phonology import Sign
@@ -47,6 +48,7 @@ class Take:
     """[T, J, 3, 4]."""
     keypoints: Keypoints
     scene: Scene
+    """As the camera exposes it."""
     fps: float
 
 
@@ -85,7 +87,8 @@ def take_of(
     wander = sway(scene, len(world), performance.fps)
     cameras = np.stack([sway_matrix(shift, *size) @ camera for shift in wander])[:, None]
     pixels, inside = project(world, np.broadcast_to(cameras, (*world.shape[:2], 4, 4)), *size)
-    return Take(signer, performance.gloss, transforms, Keypoints(world, pixels, inside), scene, performance.fps)
+    keypoints, seen = Keypoints(world, pixels, inside), exposed(scene, signer.body)
+    return Take(signer, performance.gloss, transforms, keypoints, seen, performance.fps)
 
 
 def load_signer(renderer: Renderer, signer: Signer, scene: Scene) -> LoadedBody:

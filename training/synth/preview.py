@@ -64,7 +64,7 @@ def _moments(
     clip = take(sign, signer, scene, size, rng)
     rows = np.round(np.array(shares) * (len(clip.transforms) - 1)).astype(int)
     body = load_signer(renderer, signer, scene)
-    frames = renderer.render(body, clip.transforms[rows], scene)
+    frames = renderer.render(body, clip.transforms[rows], clip.scene)
     body.release()
     return frames
 

@@ -30,6 +30,8 @@ class Film:
 
     exposure: float = 1.0
     """Factor on the light."""
+    auto_exposure: float = 0.0
+    """How far the camera makes up for dark or pale skin: 0 not at all, 1 until all skin is equally bright."""
     white_balance: Colour = (1.0, 1.0, 1.0)
     contrast: float = 1.0
     saturation: float = 1.0
@@ -52,6 +54,7 @@ class Film:
         """
         ranges = {
             "exposure": (0.05, 8.0),
+            "auto_exposure": (0.0, 1.0),
             "noise": (0.0, 0.5),
             "shutter": (0.0, 1.0),
             "exposures": (1, 16),

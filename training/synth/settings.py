@@ -6,6 +6,7 @@ import numpy as np
 
 from training.synth.backgrounds import Painter, any_background
 from training.synth.camera import Camera, frame_signer
+from training.synth.exposure import levelled
 from training.synth.rig import Rig
 from training.synth.scene import Colour, Film, Lights, Scene
 
@@ -85,7 +86,7 @@ def _lights(rng: np.random.Generator, much: float) -> Lights:
     side = rng.uniform(-1, 1) * (0.3 + 0.7 * much)
     warmth = rng.normal(0, 0.09 * much)
     ambient = float(rng.uniform(1 - 0.45 * much, 1 + 0.25 * much))
-    return Lights(
+    drawn = Lights(
         key_direction=(float(side), float(rng.uniform(0.35, 1.0)), float(rng.uniform(0.5, 1.0))),
         key_colour=_scaled((0.76, 0.74, 0.71), float(rng.uniform(1 - 0.5 * much, 1 + 0.35 * much)), warmth),
         fill_direction=(float(-side - np.sign(side) * 0.4), float(rng.uniform(-0.1, 0.4)), 0.65),
@@ -93,6 +94,8 @@ def _lights(rng: np.random.Generator, much: float) -> Lights:
         sky_colour=_scaled((0.42, 0.44, 0.46), ambient, float(rng.normal(0, 0.05 * much))),
         floor_colour=_scaled((0.20, 0.18, 0.16), ambient, float(rng.normal(0, 0.08 * much))),
     )
+    # The wall behind has its own brightness: who stands in front of it is in the same light, more or less.
+    return levelled(drawn, 0.6)
 
 
 def _scaled(colour: Colour, factor: float, warmth: float) -> Colour:
@@ -105,6 +108,7 @@ def _film(rng: np.random.Generator, much: Variety) -> Film:
     blurred = much.blur_exposures > 1 and rng.random() < 1 / 3
     return Film(
         exposure=float(np.exp(rng.normal(0, 0.22 * spread))),
+        auto_exposure=0.4 * spread,
         white_balance=(1 + warmth, 1.0, 1 - warmth),
         contrast=float(rng.uniform(1 - 0.18 * spread, 1 + 0.18 * spread)),
         saturation=float(rng.uniform(1 - 0.3 * spread, 1 + 0.15 * spread)),
