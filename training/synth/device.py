@@ -10,6 +10,7 @@ from model.encoder import Flags, Floats, Ints
 from training.errors import RenderUnavailableError
 from training.synth.body import Body, PartKind
 from training.synth.detail import coarse_faces
+from training.synth.occluders import Rods, hand_rods
 
 Resource = moderngl.Buffer | moderngl.TextureArray | moderngl.VertexArray
 Layout = list[tuple[moderngl.Buffer, str, str]]
@@ -81,6 +82,8 @@ class LoadedBody:
     caster: moderngl.VertexArray | None
     focus: Floats
     """[3] where the light is aimed: the chest."""
+    rods: Rods
+    """What of the hands keeps the light from what is near them."""
     context: moderngl.Context
     owned: tuple[Resource, ...]
 
@@ -128,6 +131,7 @@ def load_body(gl: moderngl.Context, programs: Programs, body: Body, shown: Flags
         sheer=drawn(programs.sheer, layout, faces[~solid]),
         caster=drawn(programs.shadow, [], row_of[casting]),
         focus=body.rig.heads[body.rig.bone("spine01")],
+        rods=hand_rods(body),
         context=gl,
         owned=tuple(owned),
     )

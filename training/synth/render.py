@@ -17,6 +17,7 @@ from training.synth.body import Body
 from training.synth.camera import view_projection
 from training.synth.detail import faces_away, faces_below, thin
 from training.synth.device import LoadedBody, compile_programs, load_body, open_context
+from training.synth.occluders import HAND_BONES, posed_rods
 from training.synth.scene import Film, Lights, Scene, sway
 
 MAX_PICTURE_PX = 8192
@@ -64,6 +65,7 @@ class Renderer:
             self._programs = compile_programs(self._gl)
             self._programs.figure["textures"] = self._programs.sheer["textures"] = 0
             self._programs.light["shadows"] = 1
+            self._programs.light["rods_per_hand"] = len(HAND_BONES)
             self._programs.finish["figures"], self._programs.finish["background"] = 2, 3
             self._cover = self._gl.vertex_array(self._programs.finish, [])
             self._make_pictures(drawn)
@@ -80,6 +82,7 @@ class Renderer:
         num = self.batch_frames
         self._downloads = [gl.buffer(reserve=self.width * self.height * grid[0] * grid[1] * 4) for _ in range(2)]
         self._bones = gl.buffer(reserve=num * MAX_BONES * 48)
+        self._rods = gl.buffer(reserve=num * 2 * (1 + len(HAND_BONES)) * 32)
         self._tiles, self._sways = gl.buffer(reserve=num * 96), gl.buffer(reserve=num * 16)
         self._posed, self._lit = gl.buffer(reserve=16), gl.buffer(reserve=16)
 
@@ -211,11 +214,12 @@ class Renderer:
             first: number of the batch's first frame.
         """
         self._bones.write(np.ascontiguousarray(moments, np.float32).tobytes())
+        self._rods.write(posed_rods(body.rods, moments).tobytes())
         self._tiles.write(self._tile_table(len(moments), scene, np.repeat(wander, scene.film.exposures, axis=0)))
         # The background lies further away and moves a little less.
         shifts = -0.8 * wander * (self.height / self.width, 1.0)
         self._sways.write(np.concatenate([shifts, np.zeros_like(shifts)], 1).astype("f4").tobytes())
-        buffers = (body.rest, self._bones, self._posed, self._tiles, self._sways, body.looks, self._lit)
+        buffers = (body.rest, self._bones, self._posed, self._tiles, self._sways, body.looks, self._lit, self._rods)
         for binding, buffer in enumerate(buffers):
             buffer.bind_to_storage_buffer(binding)
         self._draw_figures(body, len(moments), scene.lights.shadows)

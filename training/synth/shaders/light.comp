@@ -13,7 +13,11 @@ layout(std430, binding = 3) readonly buffer Tiles { Tile tiles[]; };
 layout(std430, binding = 5) readonly buffer Looks { vec4 looks[]; };     // layer, shade, kind, -
 layout(std430, binding = 6) writeonly buffer Lit { uvec2 lit[]; };       // half floats: square root of light, gloss
 
+struct Rod { vec4 head; vec4 tail; };                                    // of each hand first a ball, then its bones
+layout(std430, binding = 7) readonly buffer Rods { Rod rods[]; };
+
 uniform uint num_vertices;
+uniform uint rods_per_hand;
 uniform mat4 light;          // world to the key light's clip space
 uniform vec3 eye;
 uniform vec3 key_direction;
@@ -40,6 +44,26 @@ float key_visible(vec3 point, vec3 normal, vec4 tile) {
     return sum / 9.0;
 }
 
+// How much of the light from all around the hands let through to a point: 1 is all.
+float openness(vec3 point, vec3 normal, uint frame) {
+    float open = 1.0;
+    for (uint hand = 0u; hand < 2u; ++hand) {
+        uint first = (2u * frame + hand) * (rods_per_hand + 1u);
+        vec4 ball = rods[first].head;
+        if (distance(point, ball.xyz) > ball.w) continue;
+        for (uint k = 1u; k <= rods_per_hand; ++k) {
+            vec4 head = rods[first + k].head;
+            vec3 bone = rods[first + k].tail.xyz - head.xyz;
+            vec3 away = point - head.xyz;
+            away -= clamp(dot(away, bone) / dot(bone, bone), 0.0, 1.0) * bone;
+            float square = max(dot(away, away), 1e-8);
+            float facing = max(-dot(normal, away) * inversesqrt(square), 0.0);
+            open *= 1.0 - facing * min(head.w * head.w / square, 1.0);
+        }
+    }
+    return open;
+}
+
 void main() {
     uint vertex = gl_GlobalInvocationID.x;
     uint frame = gl_GlobalInvocationID.y;
@@ -57,9 +81,12 @@ void main() {
     light_in += max(0.75 * dot(n, fill_direction) + 0.25, 0.0) * fill_colour;
     light_in += mix(floor_colour, sky_colour, 0.5 + 0.5 * n.y);
     light_in *= mix(shade, 1.0, 0.25);
+    float open = mix(openness(point.xyz, n, frame), 1.0, 0.15);
+    // What is left between fingers has gone through skin: it is red.
+    light_in *= kind == SKIN ? vec3(pow(open, 0.7), open, open) : vec3(open);
     float rim = pow(1.0 - max(dot(n, v), 0.0), 4.0) * 0.15;
     light_in += rim * sky_colour;
-    float strength = kind == SKIN ? 0.05 : kind == HAIR ? 0.05 : kind == EYES ? 0.3 : 0.0;
+    float strength = kind == SKIN ? 0.09 : kind == HAIR ? 0.05 : kind == EYES ? 0.3 : 0.0;
     float sharpness = kind == EYES ? 60.0 : 16.0;
     float gloss = strength * pow(max(dot(n, normalize(key_direction + v)), 0.0), sharpness) * max(key, 0.0);
     // Half the range is kept for lights above 1. Colours are stored as square roots, near to how screens show them.
