@@ -112,7 +112,7 @@ def _film(rng: np.random.Generator, much: Variety) -> Film:
         white_balance=(1 + warmth, 1.0, 1 - warmth),
         contrast=float(rng.uniform(1 - 0.18 * spread, 1 + 0.18 * spread)),
         saturation=float(rng.uniform(1 - 0.3 * spread, 1 + 0.15 * spread)),
-        noise=float(rng.beta(1, 4) * 0.12 * spread),
+        noise=float(rng.beta(1, 4) * 0.075 * spread),
         vignette=float(rng.uniform(0, 0.35 * spread)),
         shutter=float(rng.uniform(0.35, 0.9)),
         exposures=much.blur_exposures if blurred else 1,

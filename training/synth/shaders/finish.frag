@@ -25,15 +25,16 @@ uint scramble(uint x) {
     return x;
 }
 
-// Sum of two uniform numbers: near enough to a bell for sensor noise.
+// Sum of two uniform numbers: near enough to a bell for sensor noise. Three quarters of it are the same in all colours,
+// for a colour's own noise is what cameras take out first.
 vec3 grain(uvec2 pixel, uint frame) {
     uint state = scramble(pixel.x + 4096u * pixel.y + scramble(frame ^ noise_seed));
-    vec3 result;
-    for (int k = 0; k < 3; ++k) {
+    float result[4];
+    for (int k = 0; k < 4; ++k) {
         state = scramble(state + 0x9e3779b9u);
         result[k] = float(state & 65535u) / 65536.0 + float(state >> 16) / 65536.0 - 1.0;
     }
-    return result;
+    return 0.866 * result[3] + 0.5 * vec3(result[0], result[1], result[2]);
 }
 
 vec4 figure_at(int frame, ivec2 pixel) {

@@ -80,7 +80,7 @@ void main() {
     vec3 light_in = max((key + wrap) / (1.0 + wrap), 0.0) * key_visible(point.xyz, n, tiles[frame].shadow) * key_colour;
     light_in += max(0.75 * dot(n, fill_direction) + 0.25, 0.0) * fill_colour;
     light_in += mix(floor_colour, sky_colour, 0.5 + 0.5 * n.y);
-    light_in *= mix(shade, 1.0, 0.25);
+    light_in *= mix(kind == EYES ? 0.45 : shade, 1.0, 0.25);  // lids keep light from the eyes
     float open = mix(openness(point.xyz, n, frame), 1.0, 0.15);
     // What is left between fingers has gone through skin: it is red.
     light_in *= kind == SKIN ? vec3(pow(open, 0.7), open, open) : vec3(open);
