@@ -54,6 +54,13 @@ def _thickness(points: Floats, head: Floats, tail: Floats) -> float:
     return float(np.median(np.linalg.norm(away - (away @ along)[:, None] * along, axis=1)))
 
 
+def finger_ends(rods: Rods, transforms: Floats) -> Floats:
+    """The far ends of the rods of posed bodies: [N, K, 3] metres."""
+    moved = transforms[:, rods.bones]
+    ends: Floats = np.einsum("nkab,kb->nka", moved[..., :3], rods.tails) + moved[..., 3]
+    return ends
+
+
 def posed_rods(rods: Rods, transforms: Floats) -> Floats:
     """The rods of posed bodies, as `light.comp` reads them.
 

@@ -11,19 +11,21 @@ from collections.abc import Iterator
 import moderngl
 import numpy as np
 
-from model.encoder import Flags, Floats, Frames
+from model.encoder import Flags, Floats, Frames, Ints
 from training.errors import SceneError
 from training.synth.body import Body
 from training.synth.camera import view_projection
 from training.synth.detail import faces_away, faces_below, thin
 from training.synth.device import LoadedBody, compile_programs, load_body, open_context
-from training.synth.occluders import HAND_BONES, posed_rods
-from training.synth.scene import Film, Lights, Scene, sway
+from training.synth.occluders import HAND_BONES, finger_ends, posed_rods
+from training.synth.scene import Lights, Scene, sway
 
 MAX_PICTURE_PX = 8192
 MAX_BATCH_PX = 1 << 24
 MAX_BONES = 128
 LIGHT_RADIUS_M = 0.95
+GAP_PX = 2.0
+"""Farther apart, two exposures of a finger are seen as two fingers."""
 CLIP_DISTANCE0 = 0x3000
 
 
@@ -128,26 +130,21 @@ class Renderer:
             scene: camera, lights, background, film.
             fps: frames a second, for the sway of a hand-held camera.
 
-        Raises:
-            SceneError: more exposures than pictures in a batch.
+        A frame has as many exposures as its hands need to look like one smear, at most the film's and a batch's.
         """
-        step = self.batch_frames // scene.film.exposures
-        if step == 0:
-            raise SceneError(
-                f"film.exposures is {scene.film.exposures}; at {self.width} x {self.height} pixels this renderer "
-                f"draws {self.batch_frames} pictures at once"
-            )
+        needed = np.minimum(self._exposures(body, transforms, scene), self.batch_frames)
         wander = sway(scene, len(transforms), fps)
         with self._gl:
             background = self._load_background(scene)
         pending: tuple[int, int, moderngl.Buffer] | None = None
-        for number, first in enumerate(range(0, len(transforms), step)):
-            num_frames = min(step, len(transforms) - first)
-            moments = shutter_moments(transforms[first : first + step + 1], num_frames, scene.film)
+        for number, (first, num_frames, exposures) in enumerate(stretches(needed, self.batch_frames)):
+            moments = shutter_moments(
+                transforms[first : first + num_frames + 1], num_frames, scene.film.shutter, exposures
+            )
             download = self._downloads[number % 2]
             with self._gl:
                 self._set_scene(body, scene, background)
-                self._draw(body, moments, scene, wander[first : first + num_frames], first)
+                self._draw(body, moments, scene, wander[first : first + num_frames], first, exposures)
                 size = (self.width * self._columns, self._rows_px(num_frames))
                 self._final.read_into(download, size, components=4)
             if pending is not None:
@@ -157,6 +154,15 @@ class Renderer:
             yield pending[0], self._collect(*pending[1:])
         with self._gl:
             background.release()
+
+    def _exposures(self, body: LoadedBody, transforms: Floats, scene: Scene) -> Ints:
+        """How many moments each frame needs: [T]; by how far a fingertip moves while the shutter is open."""
+        if scene.film.exposures == 1 or len(transforms) < 2:
+            return np.ones(len(transforms), np.int64)
+        way = np.linalg.norm(np.diff(finger_ends(body.rods, transforms), axis=0), axis=-1).max(1)
+        smear_px = np.append(way, way[-1:]) * scene.film.shutter / self.pixel_m(scene)
+        doublings = np.ceil(np.log2(np.maximum(smear_px / GAP_PX, 1.0))).astype(np.int64)
+        return np.minimum(2**doublings, scene.film.exposures)
 
     def _rows_px(self, num_tiles: int) -> int:
         return int(-(-num_tiles // self._columns) * self.height)
@@ -178,7 +184,7 @@ class Renderer:
         programs.skin["num_bones"] = body.num_bones
         finish = programs.finish
         finish["frame_size"], finish["columns"] = (self.width, self.height), self._columns
-        finish["oversample"], finish["num_exposures"] = self._oversample, film.exposures
+        finish["oversample"] = self._oversample
         finish["noise_seed"] = scene.seed & 0xFFFFFFFF
         finish["gain"] = tuple(film.exposure * factor for factor in film.white_balance)
         finish["contrast"], finish["saturation"] = film.contrast, film.saturation
@@ -203,7 +209,9 @@ class Renderer:
         light["sky_colour"], light["floor_colour"] = lights.sky_colour, lights.floor_colour
         light["shadow_texel"] = 1.0 / (self._shadow_px * self._columns) if lights.shadows else 0.0
 
-    def _draw(self, body: LoadedBody, moments: Floats, scene: Scene, wander: Floats, first: int) -> None:
+    def _draw(
+        self, body: LoadedBody, moments: Floats, scene: Scene, wander: Floats, first: int, exposures: int
+    ) -> None:
         """Draw one batch into the final picture.
 
         Args:
@@ -212,10 +220,12 @@ class Renderer:
             scene: where.
             wander: [N, 2] the camera's sway.
             first: number of the batch's first frame.
+            exposures: moments per frame.
         """
+        self._programs.finish["num_exposures"] = exposures
         self._bones.write(np.ascontiguousarray(moments, np.float32).tobytes())
         self._rods.write(posed_rods(body.rods, moments).tobytes())
-        self._tiles.write(self._tile_table(len(moments), scene, np.repeat(wander, scene.film.exposures, axis=0)))
+        self._tiles.write(self._tile_table(len(moments), scene, np.repeat(wander, exposures, axis=0)))
         # The background lies further away and moves a little less.
         shifts = -0.8 * wander * (self.height / self.width, 1.0)
         self._sways.write(np.concatenate([shifts, np.zeros_like(shifts)], 1).astype("f4").tobytes())
@@ -303,22 +313,39 @@ def light_matrix(lights: Lights, focus: Floats) -> Floats:
     return matrix.astype(np.float32)
 
 
-def shutter_moments(transforms: Floats, num_frames: int, film: Film) -> Floats:
+def stretches(exposures: Ints, batch_frames: int) -> Iterator[tuple[int, int, int]]:
+    """Frames that are drawn together, in order: their first, how many, and the exposures that each of them has.
+
+    Args:
+        exposures: [T] of every frame, each at most `batch_frames`.
+        batch_frames: pictures drawn at once.
+    """
+    first = 0
+    while first < len(exposures):
+        each = int(exposures[first])
+        alike = exposures[first : first + batch_frames // each] == each
+        num = len(alike) if alike.all() else int(alike.argmin())
+        yield first, num, each
+        first += num
+
+
+def shutter_moments(transforms: Floats, num_frames: int, shutter: float, exposures: int) -> Floats:
     """The transforms while the shutter is open, frame by frame.
 
     Args:
         transforms: [N or N + 1, J, 3, 4], the last row being the next batch's first where there is one.
         num_frames: N.
-        film: number of exposures and shutter.
+        shutter: share of a frame's time it is open.
+        exposures: moments per frame.
 
     Returns:
         [N * exposures, J, 3, 4].
     """
-    if film.exposures == 1:
+    if exposures == 1:
         return transforms[:num_frames]
     following = np.minimum(np.arange(num_frames) + 1, len(transforms) - 1)
     now, then = transforms[:num_frames, None], transforms[following, None]
-    share = (np.arange(film.exposures, dtype=np.float32) / film.exposures * film.shutter)[None, :, None, None, None]
+    share = (np.arange(exposures, dtype=np.float32) / exposures * shutter)[None, :, None, None, None]
     mixed: Floats = now + share * (then - now)
     return mixed.reshape(-1, *transforms.shape[1:])
 

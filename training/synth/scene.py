@@ -42,7 +42,7 @@ class Film:
     shutter: float = 0.5
     """Share of a frame's time the shutter is open."""
     exposures: int = 1
-    """Moments drawn while it is open: 1 is sharp, 3 or more blur fast hands."""
+    """Moments drawn while it is open, at most: 1 is sharp; frames whose hands are slow take fewer."""
     crf: int | None = None
     """x264's quality while streaming: 23 is a good web video, 38 a poor one; None leaves frames uncompressed."""
 

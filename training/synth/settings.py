@@ -18,8 +18,8 @@ class Variety:
     camera: float = 1.0
     light: float = 1.0
     film: float = 1.0
-    blur_exposures: int = 3
-    """Exposures of a frame in clips with motion blur, a third of all; 1: no clip has any."""
+    blur_exposures: int = 8
+    """Exposures of a fast frame in clips with motion blur, a third of all; 1: no clip has any."""
 
 
 def random_scene(
