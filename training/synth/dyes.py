@@ -27,8 +27,9 @@ def read_texture(content: bytes) -> Texture:
 
 
 def tint(texture: Texture, factors: Colour) -> Texture:
-    """Red, green and blue times a factor each."""
-    return _with_rgb(texture, texture[..., :3].astype(np.float32) * np.array(factors, np.float32))
+    """Red, green and blue times a factor each; one above 1 raises dark places by that and bright ones less."""
+    rgb, factor = texture[..., :3].astype(np.float32), np.array(factors, np.float32)
+    return _with_rgb(texture, rgb * factor / (1.0 + np.maximum(factor - 1.0, 0.0) * rgb / 255.0))
 
 
 def dye(texture: Texture, hue: float, gain: float, saturation: float) -> Texture:

@@ -133,7 +133,7 @@ def _skin_tone(rng: np.random.Generator, african: float, *, redder: bool) -> Col
     if african > DARK_FROM:
         # The dark textures are all alike and redder than skin is: from there to a middle brown.
         lift = float(rng.uniform(0.0, 1.0))
-        factors = np.array([1.0 + 0.42 * lift, 1.08 + 0.5 * lift, 1.12 + 0.56 * lift])
+        factors = np.array([1.0 + 0.6 * lift, 1.1 + 0.7 * lift, 1.15 + 0.75 * lift])
         factors *= (1.0, 1.22, 1.3) if redder else 1.0
     else:
         # Light skins go from pale to olive and brown by one factor that takes most from blue.
