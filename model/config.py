@@ -294,8 +294,8 @@ def compact() -> EncoderConfig:
         local_stages=(True, False),
         mask_unit=(1, 4, 4),
         hand_px=96,
-        hand_stem=(32, 64, 96),
-        hand_stages=(1, 2),
+        hand_stem=(32, 64),
+        hand_stages=(2, 3),
     )
 
 

@@ -119,31 +119,39 @@ def turned(pictures: Tensor, matrix: Tensor, move: Tensor, size_px: int) -> Tens
 
 def relit(pictures: Tensor, looks: Looks, generator: torch.Generator) -> Tensor:
     """Other light, less detail, noise and blank parts: [B, 3, 2, S, S], standardised."""
-    num, size_px = len(pictures), pictures.shape[-1]
+    num, size_px, device = len(pictures), pictures.shape[-1], pictures.device
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(num, *shape, generator=generator)
+        return torch.rand(num, *shape, generator=generator, device=device)
 
-    for group in torch.randperm(num, generator=generator)[: num // 32 * 16].reshape(-1, 16):
-        coarse = int(torch.randint(looks.coarse_px[0], looks.coarse_px[1] + 1, (1,), generator=generator))
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(num, *shape, generator=generator, device=device)
+
+    group_size = max(16, num // 32)
+    shuffled = torch.randperm(num, generator=generator, device=device)
+    for group in shuffled[: num // (2 * group_size) * group_size].reshape(-1, group_size):
+        coarse = int(
+            torch.randint(looks.coarse_px[0], looks.coarse_px[1] + 1, (1,), generator=generator, device=device)
+        )
         small = F.interpolate(pictures[group].flatten(1, 2), (coarse, coarse), mode="bilinear", antialias=True)
         large = F.interpolate(small, (size_px, size_px), mode="bilinear", align_corners=False)
         pictures[group] = large.reshape(pictures[group].shape)
     grey = (draw(1, 1, 1, 1) < looks.grey).float()
     pictures = pictures + grey * (pictures.mean(dim=1, keepdim=True) - pictures)
-    gain = (looks.light * 0.4 * torch.randn(num, 3, 1, 1, 1, generator=generator)).exp()
-    contrast = (looks.light * torch.randn(num, 1, 1, 1, 1, generator=generator)).exp()
-    brightness = 1.5 * looks.light * torch.randn(num, 1, 1, 1, 1, generator=generator)
+    gain = (looks.light * 0.4 * normal(3, 1, 1, 1)).exp()
+    contrast = (looks.light * normal(1, 1, 1, 1)).exp()
+    brightness = 1.5 * looks.light * normal(1, 1, 1, 1)
     pictures = pictures * (gain * contrast) + brightness
-    pictures = pictures + looks.noise * draw(1, 1, 1, 1) * torch.randn(pictures.shape, generator=generator)
+    pictures = pictures + looks.noise * draw(1, 1, 1, 1) * normal(*pictures.shape[1:])
     return pictures * ~blank(num, size_px, looks.hidden, generator)
 
 
 def blank(num: int, size_px: int, share: float, generator: torch.Generator) -> Tensor:
     """[B, 1, 1, S, S] True in a rectangle of up to a third of the side, in a share of the pictures."""
-    middle, reach = torch.rand(num, 2, generator=generator), torch.rand(num, 2, generator=generator) / 6
-    reach = reach * (torch.rand(num, 1, generator=generator) < share)
-    steps = (torch.arange(size_px) + 0.5) / size_px
+    device = generator.device
+    middle, reach = (torch.rand(num, 2, generator=generator, device=device) for _ in range(2))
+    reach = reach / 6 * (torch.rand(num, 1, generator=generator, device=device) < share)
+    steps = (torch.arange(size_px, device=device) + 0.5) / size_px
     inside = (steps - middle[..., None]).abs() < reach[..., None]  # [B, 2, S]
     return (inside[:, 0, :, None] & inside[:, 1, None, :])[:, None, None]
 

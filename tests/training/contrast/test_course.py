@@ -1,0 +1,201 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from model.checkpoint import load_tensors, read_checkpoint
+from tests.model.test_hands import looking_closer
+from tests.training.contrast.stage import SIZE_PX, duet, some_moments, write_shard
+from tests.training.synth.conftest import gl  # noqa: F401
+from training.contrast.__main__ import app, configured
+from training.contrast.course import (
+    STATE,
+    Course,
+    Lesson,
+    begin,
+    centre_heads,
+    follow,
+    go_on,
+    pose_terms,
+    step_losses,
+    teach,
+)
+from training.contrast.judge import judge, make_exam
+from training.contrast.moments import COLUMNS
+from training.contrast.pool import Pool, make_rows
+from training.contrast.real import read_real
+from training.contrast.theatre import Movement
+from training.errors import ConfigError, DivergedError
+from training.prior_table import PRIORS
+
+CPU = torch.device("cpu")
+LESSON = Lesson(
+    seconds=math.inf, encoder=replace(looking_closer(), drop_path=0.0), num_real=2, num_rendered=3, num_windows=2
+)
+
+
+@pytest.fixture
+def pool() -> Pool:
+    pool = Pool(make_rows(6 + 4 * 6, SIZE_PX, CPU), num_moments=3, num_pairs=4)
+    for number in range(2):
+        pool.keep(some_moments(20 * number), Movement(f"real {number}", mirrored=False))
+    for number in range(4):
+        pool.add(duet(number, f"drawn {number}", 60 + 30 * number))
+    return pool
+
+
+def losses(course: Course, pool: Pool, lesson: Lesson = LESSON) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    draw = pool.draw(2, 3, 2, np.random.default_rng(0))
+    return step_losses(course, lesson, pool.rows, draw, torch.Generator().manual_seed(0))
+
+
+def test_the_total_is_the_weighted_sum_of_its_terms(pool: Pool) -> None:
+    course = begin(LESSON, CPU)
+    total, terms = losses(course, pool)
+    priors = dict(zip((f"prior/{prior.name}" for prior in PRIORS), LESSON.losses.weights, strict=True))
+    others = {"activity": 0.2, "variance": 1.0, "covariance": 0.004, "hands": 1.0, "contrast": 1.0, "closeup": 2.0}
+    expected = sum(weight * float(terms[name]) for name, weight in (priors | others).items())
+    assert float(total.detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_weight_of_the_network_learns(pool: Pool) -> None:
+    course = begin(LESSON, CPU)
+    losses(course, pool)[0].backward()
+    idle = [name for name, one in course.network.named_parameters() if one.grad is None or not one.grad.any()]
+    # What residual branches begin with is zero, and hides what comes before it.
+    assert all(".refine." in name for name in idle), idle
+
+
+def test_heads_begin_with_the_mean_pose(pool: Pool) -> None:
+    course = begin(LESSON, CPU)
+    centre_heads(course, pool.rows)
+    head = course.network.cls_head.head("left_pose").bias
+    values, known = (part[..., COLUMNS["left_pose"]].flatten(0, 1) for part in (pool.rows.targets, pool.rows.known))
+    assert torch.allclose(head, 2 * (values.float() * known).sum(0) / known.sum(0), atol=1e-3)
+
+
+def test_learning_brings_the_same_movement_together(pool: Pool) -> None:
+    course = begin(replace(LESSON, learning_rate=3e-3), CPU)
+    told: list[dict[str, float]] = []
+    lesson = replace(LESSON, seconds=4.0, learning_rate=3e-3)
+    teach(course, lesson, pool, watch=told.append, watch_every=1)
+    assert course.step == len(told) > 5
+    assert course.num_windows == course.step * 5 * 2 * 2
+    assert told[-1]["total"] < told[0]["total"]
+    assert course.elapsed_s >= 4.0
+
+
+def test_a_loss_that_is_no_number_stops_the_run(pool: Pool) -> None:
+    course = begin(LESSON, CPU)
+    with torch.no_grad():
+        course.network.encoder.fc[1].weight.fill_(math.nan)
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        teach(course, replace(LESSON, seconds=60.0), pool, watch=lambda _: None)
+
+
+def test_the_average_follows_the_weights() -> None:
+    course = begin(LESSON, CPU)
+    before = course.average.encoder.fc[1].weight.clone()
+    with torch.no_grad():
+        course.network.encoder.fc[1].weight.add_(1.0)
+    course.step = 10_000
+    follow(course, 0.9)
+    assert torch.allclose(course.average.encoder.fc[1].weight, before + 0.1, atol=1e-6)
+
+
+def test_a_run_goes_on_where_it_stopped(pool: Pool, tmp_path: Path) -> None:
+    course = begin(LESSON, CPU)
+    losses(course, pool)[0].backward()
+    course.optimiser.step()
+    follow(course, 0.5)
+    course.step, course.elapsed_s, course.num_windows = 7, 3.5, 99
+    torch.save(course.checkpoint(), tmp_path / "last.pt")
+    other = begin(replace(LESSON, seed=5), CPU)
+    go_on(other, load_tensors(tmp_path / "last.pt"))
+    assert (other.step, other.elapsed_s, other.num_windows) == (7, 3.5, 99)
+    for ours, theirs in (
+        (course.network, other.network),
+        (course.average, other.average),
+        (course.reader, other.reader),
+    ):
+        for one, two in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+            assert torch.equal(one, two)
+    ours, theirs = (one.optimiser.state_dict()["state"][0]["exp_avg"] for one in (course, other))
+    assert torch.equal(ours, theirs)
+
+
+def test_encoders_without_a_closer_look_are_refused() -> None:
+    with pytest.raises(ConfigError, match="take encoder=compact"):
+        begin(replace(LESSON, encoder=replace(looking_closer(), hand_px=0)), CPU)
+
+
+def test_unknown_settings_are_refused_with_those_that_are_known() -> None:
+    assert configured(["num_real=3", "encoder.hand_px=32"], LESSON).encoder.hand_px == 32
+    with pytest.raises(ConfigError, match="temperature"):
+        configured(["warmth=1"], LESSON)
+
+
+def test_unknown_places_of_hands_cost_nothing(pool: Pool) -> None:
+    course = begin(LESSON, CPU)
+    rows = pool.rows.at(torch.arange(4))
+    with torch.no_grad():
+        prediction = course.network(torch.zeros(4, 3, 2, SIZE_PX, SIZE_PX))
+    nowhere = torch.full((4, 2, 3), torch.nan)
+    assert float(pose_terms(prediction, rows, nowhere, LESSON.losses)["hands"]) == 0.0
+    assert float(pose_terms(prediction, rows, rows.hands, LESSON.losses)["hands"]) > 0.0
+
+
+def test_clips_are_judged_across_signers_by_their_rank(tmp_path: Path) -> None:
+    names = {"ann/A__1": 20, "ann/B__1": 90, "ben/A__2": 20, "ben/B__2": 90}
+    clips = list(read_real(write_shard(tmp_path / "held", names), None, threads=1))
+    course = begin(LESSON, CPU)
+    course.average.eval()
+    found = judge(course, make_exam(clips, CPU))
+    assert found["ann@1"] == found["ben@1"] == 100.0, "clips of one gloss are the same pictures here"
+    assert found["ann@5"] == 100.0
+    assert -1.0 <= found["cosine"] <= 1.0
+
+
+SETTINGS = {
+    "hand_px": 16, "hand_stem": "4", "hand_stages": "1,1", "image_size": 64, "patch_stride": "2,8,8", "stem": "4,6",
+    "embed_dim": 8, "stages": "1,1",
+}  # fmt: skip
+"""Every one in turn makes a geometry that can be."""
+
+
+def words(real: Path, out: Path, **encoder: object) -> list[str]:
+    fields = [f"encoder.{key}={value}" for key, value in (SETTINGS | encoder).items()]
+    settings = [word for one in (*fields, "num_real=2", "num_rendered=2", "num_windows=2") for word in ("--set", one)]
+    rest = "--minutes 0.03 --processes 1 --pairs 2 --draw-s 100 --moments 2 --device cpu --judge-every-s 1"
+    return [str(real), "--out", str(out), "--validation", str(real), *rest.split(), *settings]
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    return write_shard(tmp_path / "real", {"ann/A__1": 20, "ann/B__1": 90, "ben/A__2": 30, "ben/B__2": 80})
+
+
+@pytest.mark.gl
+def test_the_command_draws_learns_and_leaves_an_encoder(gl: None, real: Path, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "last.pt"
+    result = CliRunner().invoke(app, words(real, out))
+    assert result.exit_code == 0, result.output
+    assert "of 4 real clips, 2 pairs by synthetic signers" in result.output
+    content = load_tensors(out)
+    assert STATE not in content
+    assert "4 real clips, 2 pairs by synthetic signers" in content["provenance"]
+    assert read_checkpoint(out).config.hand_px == 16
+    again = CliRunner().invoke(app, words(real, out))
+    assert again.exit_code == 1
+    assert "is finished" in again.output
+
+
+def test_an_encoder_of_another_size_than_the_clips_is_refused(real: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, words(real, tmp_path / "last.pt", image_size=128))
+    assert result.exit_code == 1
+    assert "128 pixels" in result.output
+    assert not (tmp_path / "last.pt").exists()

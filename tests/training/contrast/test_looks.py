@@ -1,0 +1,80 @@
+import numpy as np
+import torch
+
+from training.contrast.looks import (
+    BLOCK_PX,
+    Looks,
+    Seen,
+    changed,
+    compressed,
+    cosines,
+    cropped,
+    draw_seen,
+    less_detail,
+    plain,
+)
+
+NOTHING = Looks((1.0, 1.0), 1.0, 0.0, 0.0, 0.0, 0.0, (8, 9), 0.0, 0.0, 0.0)
+
+
+def frames(num: int = 4, size_px: int = 64) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(num, 3, 8, 8, generator=generator)
+    fine = torch.nn.functional.interpolate(coarse, (size_px, size_px), mode="bilinear")
+    return (255 * fine).byte().permute(0, 2, 3, 1)[:, None].repeat(1, 2, 1, 1, 1)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_without_any_change_pictures_stay() -> None:
+    seen = Seen(torch.ones(2, 2), torch.zeros(2, 2))
+    clips = torch.tensor([0, 0, 1, 1])
+    assert torch.allclose(changed(frames(), seen, clips, NOTHING, generator()), plain(frames()), atol=1e-2)
+
+
+def test_squares_go_where_their_pixels_go() -> None:
+    picture = torch.zeros(1, 1, 64, 64)
+    picture[0, 0, 36:40, 28:32] = 1.0
+    square = torch.tensor([[[30 / 64, 38 / 64, 0.2], [0.5, 0.5, 0.1]]])
+    for seed in range(10):
+        seen = draw_seen(1, Looks(crop_area=(0.7, 1.6)), torch.Generator().manual_seed(seed))
+        clips = torch.zeros(1, dtype=torch.long)
+        shown = cropped(picture, seen, clips)[0, 0]
+        rows, columns = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
+        middle = [float((shown * axis).sum() / shown.sum() / 64) for axis in (columns, rows)]
+        told = seen.places(square, clips)[0, 0].tolist()
+        assert np.allclose(middle, told[:2], atol=0.02)
+        assert np.isclose(told[2] / 0.2, (float(shown.sum()) / 16) ** 0.5, rtol=0.15)
+
+
+def test_all_moments_of_a_clip_look_alike_and_clips_do_not() -> None:
+    same = frames(1).repeat(4, 1, 1, 1, 1)
+    looks = Looks(noise=0.0)
+    clips = torch.tensor([0, 0, 1, 1])
+    seen = draw_seen(2, looks, generator())
+    shown = changed(same, seen, clips, looks, generator())
+    assert torch.allclose(shown[0], shown[1], atol=0.2)
+    assert (shown[0] - shown[2]).abs().mean() > 0.1
+    again = changed(same, draw_seen(2, looks, generator()), clips, looks, generator())
+    assert torch.isfinite(again).all()
+
+
+def test_cosines_are_orthonormal_and_fine_steps_change_nothing() -> None:
+    basis = cosines(torch.device("cpu"))
+    assert torch.allclose(basis @ basis.T, torch.eye(BLOCK_PX), atol=1e-6)
+    pictures = frames(2)[:, 0].permute(0, 3, 1, 2).float() / 255
+    assert torch.allclose(compressed(pictures, torch.full((2,), 1e-4)), pictures, atol=1e-3)
+    coarse = compressed(pictures, torch.tensor([0.05, 0.8]))
+    away = (coarse - pictures).abs().mean(dim=(1, 2, 3))
+    assert 0 < away[0] < away[1] < 0.2
+
+
+def test_less_detail_is_for_those_that_are_chosen() -> None:
+    pictures = torch.rand(4, 6, 64, 64, generator=generator())
+    chosen = torch.tensor([True, False, True, False])
+    shown = less_detail(pictures.clone(), chosen, (12, 20), generator())
+    same = (shown == pictures).flatten(1).all(dim=1)
+    assert same.tolist() == [False, True, False, True]
+    assert shown[0].std() < 0.5 * pictures[0].std()

@@ -1,0 +1,82 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from tests.training.synth.conftest import gl  # noqa: F401
+from training.contrast.moments import arrays
+from training.contrast.theatre import PAIRS_PER_CAST, Programme, Theatre, movement_of
+from training.contrast.troupe import Troupe, following
+from training.errors import DataError, SampleError
+
+PROGRAMME = Programme(seed=2, size_px=64, num_moments=3)
+
+
+@pytest.fixture(scope="module")
+def theatre(gl):  # noqa: F811
+    stage = Theatre(PROGRAMME)
+    yield stage
+    stage.close()
+
+
+def first_duet(stage, start=0):
+    for number in range(start, start + 8):
+        try:
+            return stage.duet(number)
+        except SampleError:
+            continue
+    raise AssertionError("none of eight pairs can be drawn")
+
+
+@pytest.mark.gl
+def test_two_people_do_the_same(theatre) -> None:
+    duet = first_duet(theatre)
+    one, other = duet.performances
+    assert one.frames.shape == (3, 2, 64, 64, 3)
+    assert one.frames.std() > 10
+    assert (one.frames != other.frames).mean() > 0.5, "another body in another room"
+    assert (one.targets != other.targets).any()
+    assert one.activity_known.any()
+
+
+@pytest.mark.gl
+def test_a_pair_is_the_same_whatever_was_drawn_before(theatre) -> None:
+    once = first_duet(theatre)
+    first_duet(theatre, PAIRS_PER_CAST)
+    again = theatre.duet(once.number)
+    assert again.movement == once.movement
+    for one, other in zip(once.performances, again.performances, strict=True):
+        for name, values in arrays(one).items():
+            assert np.array_equal(values, arrays(other)[name], equal_nan=values.dtype.kind == "f"), name
+
+
+@pytest.mark.gl
+def test_processes_hand_over_what_they_draw(theatre) -> None:
+    with Troupe(PROGRAMME, num_processes=1) as troupe:
+        for duet in islice(troupe.drawn(wait_s=120.0), 1):
+            expected = theatre.duet(duet.number)
+            assert duet.movement == expected.movement
+            for one, other in zip(duet.performances, expected.performances, strict=True):
+                assert np.array_equal(one.frames, other.frames)
+                assert np.array_equal(one.targets, other.targets)
+            break
+        else:
+            raise AssertionError("nothing was drawn")
+
+
+@pytest.mark.gl
+def test_a_process_that_can_not_draw_says_why(gl, tmp_path) -> None:  # noqa: F811
+    broken = Programme(size_px=64, num_moments=3, assets=tmp_path / "nowhere")
+    with Troupe(broken, num_processes=1) as troupe, pytest.raises(DataError, match="AssetError"):
+        next(troupe.drawn(wait_s=120.0))
+
+
+def test_processes_share_out_casts() -> None:
+    numbers = [PAIRS_PER_CAST * 2]
+    for _ in range(PAIRS_PER_CAST):
+        numbers.append(following(numbers[-1], 5))
+    assert numbers == [*range(2 * PAIRS_PER_CAST, 3 * PAIRS_PER_CAST), 7 * PAIRS_PER_CAST]
+
+
+def test_a_movement_has_the_name_of_its_clip(tmp_path) -> None:
+    assert movement_of(tmp_path / "HOUSE__12.mp4.npz") == movement_of(tmp_path / "HOUSE__12") == "HOUSE__12"

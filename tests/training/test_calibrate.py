@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer import Typer
+from typer.testing import CliRunner
+
+from tests.model.micro import micro
+from training import calibrate
+from training.calibrate import Scale, applied, fit, logits
+from training.errors import DataError
+from training.pretrain.network import PretrainNetwork, from_published, published_state
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def test_rest_falls_and_strokes_rise() -> None:
+    rng = np.random.default_rng(0)
+    rest, stroke = sigmoid(rng.normal(-0.8, 0.6, 300)), sigmoid(rng.normal(4.0, 1.0, 900))
+    scale = fit(rest, stroke)
+    then = [sigmoid(scale.slope * logits(part) + scale.offset) for part in (rest, stroke)]
+    assert (then[0] < 0.2).mean() > 0.9
+    assert (then[1] > 0.8).mean() > 0.9
+    assert (rest < 0.2).mean() < 0.2, "which they did not before"
+
+
+def test_the_fit_is_that_of_gradient_descent_on_the_balanced_loss() -> None:
+    rng = np.random.default_rng(1)
+    rest, stroke = sigmoid(rng.normal(-1.0, 1.5, 50)), sigmoid(rng.normal(1.5, 1.5, 400))
+    x = torch.from_numpy(np.concatenate([logits(rest), logits(stroke)]))
+    y = torch.cat([torch.zeros(50), torch.ones(400)]).double()
+    weight = torch.cat([torch.full((50,), 0.5 / 50), torch.full((400,), 0.5 / 400)]).double()
+    found = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([found], max_iter=200)
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(found[0] * x + found[1], y, reduction="none")
+        total = (weight * entropy).sum() + 0.5e-4 * found.square().sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    scale = fit(rest, stroke)
+    assert np.allclose([scale.slope, scale.offset], found.detach(), atol=1e-3)
+
+
+def test_only_activity_changes() -> None:
+    network = PretrainNetwork(micro()).eval()
+    changed = PretrainNetwork(micro()).eval()
+    changed.load_state_dict(from_published(applied(published_state(network), Scale(2.0, -3.0))))
+    windows = torch.randn(2, 3, 16, 64, 64)
+    before, after = network(windows), changed(windows)
+    assert torch.allclose(after.activity_logits, 2.0 * before.activity_logits - 3.0, atol=1e-5)
+    assert torch.equal(after.features, before.features)
+    assert torch.equal(after.priors["body_pose"], before.priors["body_pose"])
+
+
+def test_without_rest_there_is_nothing_to_tell_apart() -> None:
+    with pytest.raises(DataError, match="0 windows in rest and 3 in the stroke"):
+        fit(np.empty(0, np.float32), np.full(3, 0.9, np.float32))
+
+
+def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
+    app = Typer()
+    app.command()(calibrate.main)
+    result = CliRunner().invoke(app, [str(tmp_path / "a.pt"), str(tmp_path / "b.pt"), str(tmp_path / "none.csv")])
+    assert result.exit_code == 1
+    assert "none.csv" in result.output

@@ -1,0 +1,135 @@
+"""Activity that says what it means: weights that fall in rest and rise in the stroke.
+
+    python -m training.calibrate CHECKPOINT OUT CLIPS.csv        then `python -m model.export OUT encoder.onnx`
+
+Activity is learned per window of 16 frames, from hands that are partly on their way, and an encoder that sees two of
+them says so: 0.3 in rest instead of nothing. What pooling needs to know is what is rest and what is the stroke. So the
+logit x becomes k x + b, by logistic regression of stroke (1) against rest (0) over real clips to learn from, both
+counting the same; rest and stroke are what `training.evaluate.activity` calls so, by the landmarks.
+
+Only the last layer of the activity head changes. Source: Platt scaling (Platt 1999); here with other classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+import typer
+from torch import Tensor
+
+from model.checkpoint import load_tensors
+from model.embed import Embedder
+from model.encoder import Floats
+from model.errors import ModelError
+from model.export import export_checkpoint
+from model.runtime import OnnxEncoder
+from training.data.manifest import ListedClip, read_manifest
+from training.errors import DataError, TrainingError
+from training.evaluate.activity import Curve, follow
+from training.fit.files import write_whole
+
+WEIGHT, BIAS = "active_head.2.weight", "active_head.2.bias"
+SURE = 1e-5
+"""Activities are kept so far from 0 and 1."""
+ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Logits become `slope * logit + offset`."""
+
+    slope: float
+    offset: float
+
+
+def fit(rest: Floats, stroke: Floats) -> Scale:
+    """The scale that tells rest from stroke best, both counting the same.
+
+    Args:
+        rest: [N] activities in (0, 1).
+        stroke: [M] likewise.
+
+    Raises:
+        DataError: one of them is empty.
+    """
+    if not len(rest) or not len(stroke):
+        raise DataError(
+            f"{len(rest)} windows in rest and {len(stroke)} in the stroke; both are needed: take more clips"
+        )
+    design = np.stack([np.concatenate([logits(rest), logits(stroke)]), np.ones(len(rest) + len(stroke))], axis=1)
+    is_stroke = np.repeat([0.0, 1.0], [len(rest), len(stroke)])
+    weights = np.repeat([0.5 / len(rest), 0.5 / len(stroke)], [len(rest), len(stroke)])
+    found = np.array([1.0, 0.0])
+    for _ in range(ROUNDS):  # Newton's method, held back a little where all is told apart
+        said = 1.0 / (1.0 + np.exp(-design @ found))
+        curvature = design.T @ (design * (weights * said * (1.0 - said))[:, None]) + 1e-4 * np.eye(2)
+        found = found - np.linalg.solve(curvature, design.T @ (weights * (said - is_stroke)) + 1e-4 * found)
+    return Scale(float(found[0]), float(found[1]))
+
+
+def logits(activity: Floats) -> np.ndarray:
+    """The inverse of the sigmoid."""
+    kept = np.clip(activity.astype(np.float64), SURE, 1.0 - SURE)
+    return np.log(kept / (1.0 - kept))
+
+
+def applied(state: Mapping[str, Tensor], scale: Scale) -> dict[str, Tensor]:
+    """The weights of a network whose activity is scaled, and which is otherwise the same.
+
+    Args:
+        state: under the published names.
+        scale: what logits become.
+    """
+    changed = dict(state)
+    changed[WEIGHT] = scale.slope * state[WEIGHT]
+    changed[BIAS] = scale.slope * state[BIAS] + scale.offset
+    return changed
+
+
+def curves(checkpoint: Path, clips: Sequence[ListedClip]) -> list[Curve]:
+    """The weights of clips' windows as they would be served, beside what the landmarks say."""
+    with TemporaryDirectory() as folder:
+        export_checkpoint(checkpoint, Path(folder) / "encoder.onnx")
+        embedder = Embedder(OnnxEncoder(Path(folder) / "encoder.onnx"))
+        with typer.progressbar(clips, label="clips") as shown:
+            return [follow(clip, embedder) for clip in shown]
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="Of a training run.")],
+    out: Annotated[Path, typer.Argument(help="The checkpoint to write; it holds weights, no run to go on with.")],
+    clips: Annotated[Path, typer.Argument(help="List of clips to learn from, with landmarks, as for shards.")],
+    *,
+    count: Annotated[int, typer.Option(min=2, help="Clips, spread over the list.")] = 60,
+) -> None:
+    """Scale a checkpoint's activity."""
+    try:
+        listed = read_manifest(clips)
+        rows = np.linspace(0, len(listed) - 1, min(count, len(listed))).round().astype(int)
+        content = load_tensors(checkpoint)
+        found = curves(checkpoint, [listed[row] for row in rows])
+        # Where the motion gate spares a window its weight is 0, and says nothing of the encoder.
+        rest = np.concatenate([curve.weight[curve.rest & (curve.weight > 0)] for curve in found])
+        stroke = np.concatenate([curve.weight[curve.stroke & (curve.weight > 0)] for curve in found])
+        scale = fit(rest, stroke)
+    except (TrainingError, ModelError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    kept = ("encoder", "fps", "stride_frames", "kept_share", "licence", "trained", "step", "config")
+    told = f"{content['provenance']}; activity scaled by {scale.slope:.2f}, moved by {scale.offset:.2f}"
+    write_whole(
+        {name: content[name] for name in kept if name in content}
+        | {"model": applied(content["model"], scale), "provenance": told},
+        out,
+    )
+    typer.echo(
+        f"{out}: {len(rest)} windows in rest, {len(stroke)} in the stroke; logits times {scale.slope:.2f}"
+        f" plus {scale.offset:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,111 @@
+"""A few moments of one clip with all that is known of them: what is drawn, kept on the device and learned from.
+
+A moment is a window of two frames. All priors stand side by side, in the order of the prior table, so that a clip is a
+handful of arrays.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.encoder import Flags, Floats, Frames, Ints
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, Proportions
+from model.skeleton.normal import NUM_FRAMES, NormalPose, hand_activity, regenerate
+from training.data.sharded import hands_in_picture
+from training.prior_table import PRIORS
+from training.priors import targets
+
+NUM_SHOWN = 2
+"""Frames of a moment."""
+BEFORE = (NUM_FRAMES - NUM_SHOWN) // 2
+"""Frames of a whole window that come before those that are shown; what a hand does is judged over all of it."""
+WIDTH = sum(prior.dim for prior in PRIORS)
+"""Values of all priors of one frame."""
+COLUMNS = {
+    prior.name: slice(start, end)
+    for prior, (start, end) in zip(PRIORS, pairwise(accumulate((p.dim for p in PRIORS), initial=0)), strict=True)
+}
+"""Where each prior is among them."""
+HANDS = (LEFT_HAND, RIGHT_HAND)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """M moments of a clip."""
+
+    frames: Frames
+    """[M, 2, S, S, 3]."""
+    targets: NDArray[np.float16]
+    """[M, 2, WIDTH] without psi."""
+    known: Flags
+    """[M, 2, WIDTH] whether they are known."""
+    activity: Floats
+    """[M, 2] left and right hand, 1 = signing."""
+    activity_known: Flags
+    """[M, 2]."""
+    hands: Floats
+    """[M, 2, 3] middle of the left and the right hand, x right and y down, and the side of a square around it, in
+    shares of the frame; NaN where unknown or outside."""
+    points: Floats
+    """[M, 2, 21, 2] where the keypoints of both hands are, in shares of the frame; NaN where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def arrays(moments: Moments) -> dict[str, NDArray[np.generic]]:
+    """The arrays of moments by name."""
+    return {field.name: getattr(moments, field.name) for field in fields(moments)}
+
+
+def starts_of(num_frames: int, count: int, rng: np.random.Generator) -> Ints:
+    """First frames of so many moments, one from each of as many equal parts of a clip: [count]."""
+    edges = np.linspace(0, max(0, num_frames - NUM_SHOWN), count + 1)
+    return np.asarray(rng.uniform(edges[:-1], edges[1:]).round(), np.int64)
+
+
+def describe(
+    pose: NormalPose, pixels: Floats, starts: Ints, size_px: int, body: Proportions | None
+) -> dict[str, NDArray[np.generic]]:
+    """Everything of `Moments` but the frames.
+
+    Args:
+        pose: of the whole clip.
+        pixels: [T, 61, 2] where keypoints are, x right and y down; NaN where unknown.
+        starts: [M] first frames.
+        size_px: side of the frame.
+        body: the standard body; None for that of a middling adult.
+    """
+    rows = np.minimum(starts[:, None] + np.arange(NUM_SHOWN), len(pixels) - 1)  # [M, 2]
+    found = targets(pose, body)
+    activity, sure = _activity(pose, starts, body)
+    squares = np.stack([hands_in_picture(pixels, int(start), size_px, NUM_SHOWN).mean(axis=0) for start in starts])
+    inside = ((squares[..., :2] >= 0.0) & (squares[..., :2] <= 1.0)).all(axis=-1, keepdims=True)
+    points = np.stack([pixels[rows][:, :, part].mean(axis=1) for part in HANDS], axis=1) / size_px
+    return {
+        "targets": np.concatenate([found[prior.name][0][rows] for prior in PRIORS], axis=-1).astype(np.float16),
+        "known": np.concatenate([found[prior.name][1][rows] for prior in PRIORS], axis=-1),
+        "activity": activity,
+        "activity_known": sure,
+        "hands": np.where(inside, squares, np.nan).astype(np.float32),
+        "points": points.astype(np.float32),
+    }
+
+
+def _activity(pose: NormalPose, starts: Ints, body: Proportions | None) -> tuple[Floats, Flags]:
+    """Which hands sign in the windows around moments: [M, 2], and whether that is known."""
+    points = regenerate(pose, body)
+    known = pose.known & np.isfinite(points).all(axis=-1)
+    firsts = np.maximum(starts - BEFORE, 0)
+    windows = np.minimum(firsts[:, None] + np.arange(NUM_FRAMES), len(points) - 1)
+    judged = [hand_activity(points[rows], known[rows]) for rows in windows]
+    return np.stack([active for active, _ in judged]), np.stack([sure for _, sure in judged])
+
+
+def apart(values: Tensor) -> Mapping[str, Tensor]:
+    """[.., WIDTH] -> by prior [.., dim]."""
+    return {name: values[..., columns] for name, columns in COLUMNS.items()}
