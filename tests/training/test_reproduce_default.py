@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from training.pretrain.config import override, small
-from training.reproduce_default import SETTINGS, TOGETHER, Minutes, shortened, split, steps
+from training.reproduce_default import Effort, Step, done, split, steps
 
 
 @pytest.fixture
@@ -24,27 +24,23 @@ def test_signs_that_both_sources_have_are_held_out(folders: tuple[Path, Path]) -
     assert train[0].landmarks == folders[1] / "asl_rth" / "one__a.mp4.npz"
 
 
-def test_the_settings_are_settings_of_a_run() -> None:
-    config = override(small(), (*SETTINGS, *TOGETHER))
-    assert (config.encoder.num_frames, config.num_visible, len(config.losses.weights)) == (
-        2,
-        config.encoder.num_units,
-        9,
-    )
-
-
 def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path: Path) -> None:
     train, _ = split(*folders)
-    todo = {
-        step.name: str(step)
-        for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], shortened(Minutes(60, 40, 20), 4))
-    }
-    assert list(todo) == [
-        *("train", "held_out", "rendered", "cut train", "cut held_out", "cut rendered"),
-        *("first", "closeup", "together", "metric", "export"),
-    ]
-    assert "one__a" in todo["rendered"]
-    assert "two__" not in todo["rendered"]
-    for name, minutes in (("first", "minutes=15"), ("closeup", "--minutes 10"), ("together", "minutes=5")):
-        assert minutes in todo[name]
-    assert f"start_from={tmp_path / 'closeup.pt'}" in todo["together"]
+    effort = Effort(minutes=2.5, draw_s=30, pairs=7)
+    todo = {step.name: str(step) for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], effort)}
+    assert list(todo) == ["train", "held_out", "contrast", "calibrate", "export"]
+    assert "one__a" in todo["contrast"]
+    assert "two__" not in todo["contrast"]
+    for words in ("--minutes 2.5", "--draw-s 30", "--pairs 7", f"--validation {tmp_path / 'held_out'}"):
+        assert words in todo["contrast"]
+    assert str(tmp_path / "train.csv") in todo["calibrate"]
+
+
+def test_learning_that_is_over_is_not_done_again(tmp_path: Path) -> None:
+    learn, export = Step("contrast", ("true",)), Step("export", ("true",))
+    assert not done(learn, tmp_path)
+    torch.save({"contrast": {}}, tmp_path / "contrast.pt")
+    assert not done(learn, tmp_path), "it goes on"
+    torch.save({"model": {}}, tmp_path / "contrast.pt")
+    assert done(learn, tmp_path)
+    assert not done(export, tmp_path)

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from model.checkpoint import load_tensors
 from model.errors import ModelError
 from training.assignments import assign, flatten, split
-from training.contrast.course import STATE, Course, Lesson, begin, centre_heads, go_on, teach
+from training.contrast.course import Course, Lesson, begin, centre_heads, go_on, is_finished, teach
 from training.contrast.judge import Exam, judge, make_exam
 from training.contrast.pool import Pool, make_rows, moment_bytes
 from training.contrast.real import num_moments, read_real
@@ -112,10 +112,9 @@ def take_up(lesson: Lesson, out: Path, device: torch.device) -> Course:
     """
     course = begin(lesson, device)
     if out.exists():
-        content = load_tensors(out)
-        if STATE not in content:
+        if is_finished(out):
             raise ConfigError(f"{out} is finished; to begin anew, delete it or write to another file")
-        go_on(course, content)
+        go_on(course, load_tensors(out))
     return course
 
 

@@ -8,12 +8,14 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model.checkpoint import load_tensors
 from model.config import EncoderConfig, compact
 from model.hands import HandPlaces, Hands
 from training.closeup.learn import HandReader, closeup_loss, rate
@@ -142,6 +144,11 @@ def begin(lesson: Lesson, device: torch.device) -> Course:
     reader = HandReader(hands.backbone, config.hand_config).to(device).train()
     average = copy.deepcopy(network).eval().requires_grad_(False)
     return Course(network, reader, average, make_optimiser(network, reader, lesson), device)
+
+
+def is_finished(out: Path) -> bool:
+    """Whether a checkpoint holds the weights of a run that is over."""
+    return STATE not in load_tensors(out)
 
 
 def go_on(course: Course, content: Mapping[str, Any]) -> None:
