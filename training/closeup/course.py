@@ -18,8 +18,8 @@ from training.closeup.learn import HandReader, Looks, closeup_loss, draw_batch, 
 from training.errors import ConfigError
 from training.fit.distributed import World
 from training.fit.files import commit
-from training.pretrain.network import PretrainNetwork, from_published, published_state
-from training.pretrain.state import FPS, LICENCE, STRIDE_FRAMES
+from training.pretrain.network import PretrainNetwork, from_published
+from training.pretrain.state import LICENCE, weights_content
 
 STATE = "closeup"
 """What a checkpoint holds besides weights, until its run is over."""
@@ -62,17 +62,7 @@ class Course:
             finished: what was learned from, for the provenance.
         """
         told = f"{self.provenance}; the closer look taught by training.closeup, {self.step} steps, commit {commit()}"
-        content: dict[str, Any] = {
-            "model": published_state(self.network),
-            "encoder": self.network.encoder.config.to_json(),
-            "fps": FPS,
-            "stride_frames": STRIDE_FRAMES,
-            "kept_share": 1.0,
-            "licence": self.licence,
-            "trained": True,
-            "provenance": f"{told}, {finished}",
-            "step": self.step,
-        }
+        content = weights_content(self.network, f"{told}, {finished}", self.step, licence=self.licence)
         if not finished:
             content[STATE] = {
                 "read": self.reader.read.state_dict(),

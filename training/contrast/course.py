@@ -30,9 +30,9 @@ from training.fit.files import commit
 from training.fit.loop import autocast
 from training.pretrain.config import Losses
 from training.pretrain.losses import activity_loss, covariance_loss, hands_loss, prior_loss, variance_loss
-from training.pretrain.network import Prediction, PretrainNetwork, from_published, published_state
+from training.pretrain.network import Prediction, PretrainNetwork, from_published
 from training.pretrain.objective import term_weights
-from training.pretrain.state import FPS, LICENCE, STRIDE_FRAMES
+from training.pretrain.state import LICENCE, weights_content
 from training.prior_table import PRIOR, PRIORS
 
 STATE = "contrast"
@@ -102,17 +102,7 @@ class Course:
             finished: what was learned from, for the provenance.
         """
         told = f"{self.provenance}; training.contrast, {self.step} steps, {self.num_windows} moments, commit {commit()}"
-        content: dict[str, Any] = {
-            "model": {name: value.cpu() for name, value in published_state(self.average).items()},
-            "encoder": self.network.encoder.config.to_json(),
-            "fps": FPS,
-            "stride_frames": STRIDE_FRAMES,
-            "kept_share": 1.0,
-            "licence": self.licence,
-            "trained": True,
-            "provenance": f"{told}, {finished}",
-            "step": self.step,
-        }
+        content = weights_content(self.average, f"{told}, {finished}", self.step, licence=self.licence)
         if not finished:
             content[STATE] = {
                 "network": self.network.state_dict(),

@@ -25,6 +25,31 @@ FPS = 25.0
 STRIDE_FRAMES = 2
 
 
+def weights_content(
+    network: PretrainNetwork, provenance: str, step: int, *, licence: str = LICENCE, kept_share: float = 1.0
+) -> dict[str, Any]:
+    """A network as a checkpoint holds it, for export and for what is trained from it.
+
+    Args:
+        network: its weights, on any device.
+        provenance: how they came about.
+        step: after how many steps.
+        licence: of the weights.
+        kept_share: of the mask units, those to encode.
+    """
+    return {
+        "model": {name: value.cpu() for name, value in published_state(network).items()},
+        "encoder": network.encoder.config.to_json(),
+        "fps": FPS,
+        "stride_frames": STRIDE_FRAMES,
+        "kept_share": kept_share,
+        "provenance": provenance,
+        "licence": licence,
+        "trained": True,
+        "step": step,
+    }
+
+
 @dataclass
 class Run:
     """A run between two steps."""
@@ -57,23 +82,13 @@ class Run:
     def checkpoint(self) -> dict[str, Any]:
         """The weights with their provenance, as `model.checkpoint` reads them."""
         sources = ", ".join(self.config.data.sources)
-        return {
-            "model": published_state(self.network),
-            "encoder": self.config.encoder.to_json(),
-            "fps": FPS,
-            "stride_frames": STRIDE_FRAMES,
-            "kept_share": self.config.moving,
-            "provenance": (
-                f"pretrained by training.pretrain: preset {self.config.preset}, {self.step} of {self.config.steps}"
-                f" steps, data {sources}, seed {self.config.seed}, start {self.config.start_from or 'random weights'},"
-                f" commit {commit()}"
-            ),
-            "licence": self.licence,
-            "trained": True,
-            "config": self.config.to_json(),
-            "step": self.step,
-            "score": self.best_score,
-        }
+        told = (
+            f"pretrained by training.pretrain: preset {self.config.preset}, {self.step} of {self.config.steps}"
+            f" steps, data {sources}, seed {self.config.seed}, start {self.config.start_from or 'random weights'},"
+            f" commit {commit()}"
+        )
+        content = weights_content(self.network, told, self.step, licence=self.licence, kept_share=self.config.moving)
+        return content | {"config": self.config.to_json(), "score": self.best_score}
 
     def save_last(self) -> None:
         """Write `last.pt`."""
