@@ -20,7 +20,11 @@ SKIN_M = 0.009
 _MIDLINE_M = 0.012
 NEAREST_FOLD = 0.26
 """How near to its shoulder a folded arm brings its wrist without strain, in arm lengths; at 0.26 the elbow stops."""
-_OFF_SHOULDER = unit(np.array([0.0, 0.0, 1.0]))
+POLE = unit(np.array([0.0, 1.0, 0.25]))
+"""Where from the shoulder a wrist leaves it open which way the elbow points, see `kinematics.bend_arm`."""
+POLE_SLOPE = 0.35
+"""How far from there a wrist stays, over its height."""
+_BEFORE_POLE = unit(np.array([0.0, -0.25, 1.0]))
 # A hand that could touch with several parts touches with its fingertips rather than with its knuckles or wrist.
 _TOUCHES_FIRST_M = np.array([-0.01, *(5 * [-0.004, 0.0, 0.004, 0.012])])
 
@@ -164,10 +168,10 @@ def to_own_half(around: Surroundings, points: Reals, gap: Reals | float = 0.0) -
 
 
 def off_shoulder(side: Side, shoulder: Reals, wrist: Reals) -> Reals:
-    """What takes a wrist that is nearer to its shoulder than an arm folds, or behind it, forward and out.
+    """What takes a wrist to the front that is nearer to its shoulder than an arm folds, or straight above it.
 
     Straight away from the shoulder would be a shorter way, but what is close to it lies now on this side of it and now
-    on that, and the arm would jump.
+    on that, and the arm would jump; above it an elbow that hung in front would at once stand out behind.
 
     Args:
         side: whose arm, [T].
@@ -175,14 +179,28 @@ def off_shoulder(side: Side, shoulder: Reals, wrist: Reals) -> Reals:
         wrist: [T, 3].
 
     Returns:
-        [T, 3] metres; zero where the arm folds that far.
+        [T, 3] metres; zero where nothing is in the way.
     """
     away = wrist - shoulder
-    out = side.around.trunk @ _OFF_SHOULDER
-    along = (away * out).sum(axis=-1)
+    nearest = np.full(len(away), NEAREST_FOLD * side.arm.length)
+    folded = _to_front(away, side.around.trunk[:, :, 2], nearest)
+    above = np.maximum((away + folded) @ POLE, 0.0)
+    beside = away + folded - above[:, None] * POLE
+    return folded + _to_front(beside, np.broadcast_to(_BEFORE_POLE, away.shape), POLE_SLOPE * above)
+
+
+def _to_front(away: Reals, forward: Reals, radius: Reals) -> Reals:
+    """What takes points out of a ball to its front, and those behind it too, [T, 3].
+
+    Args:
+        away: [T, 3] from the ball's middle.
+        forward: [T, 3] unit.
+        radius: [T].
+    """
+    along = (away * forward).sum(axis=-1)
     beside = np.square(away).sum(axis=-1) - np.square(along)
-    free = np.sqrt(np.maximum(np.square(NEAREST_FOLD * side.arm.length) - beside, 0.0))
-    push: Reals = np.where(free > 0.0, np.maximum(free - along, 0.0), 0.0)[:, None] * out
+    free = np.sqrt(np.maximum(np.square(radius) - beside, 0.0))
+    push: Reals = np.where(free > 0.0, np.maximum(free - along, 0.0), 0.0)[:, None] * forward
     return push
 
 
