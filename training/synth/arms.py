@@ -5,6 +5,7 @@ pronation (0 with the thumb where the elbow bends to, positive when the palm tur
 deviation (towards the thumb), P = E R_y(pronation) R_x(flexion) R_z(deviation), with E the frame of the forearm.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,10 @@ from training.synth.hands import Hand, measure_hand
 
 HOLD_LIMITS: Reals = np.deg2rad(np.array([(-88.0, 88.0), (-65.0, 75.0), (-35.0, 24.0)]))
 """[3, 2] of pronation, flexion, deviation, radians."""
+_ALONG = np.array([0.25, 0.5, 0.75, 0.9])[:, None]
+"""Points of a forearm that are kept out of the body, shares of the way from elbow to wrist."""
+_DEEP_M = 0.03
+"""So far inside the body a forearm strains as much as a wrist turned 25 degrees beyond its limit."""
 _SWIVELS = np.deg2rad(np.arange(-20.0, 98.0, 6.5))
 
 
@@ -166,7 +171,9 @@ def resting_shoulder(arm: Arm, carrier: Reals) -> Reals:
     return carrier[..., :3] @ arm.shoulder + carrier[..., 3]
 
 
-def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals:
+def choose_swivel(
+    arm: Arm, carrier: Reals, target: Reals, palm: Reals, inside: Callable[[Reals], Reals] | None = None
+) -> Reals:
     """The elbow's place that lets the wrist hold the hand with least strain, near where elbows naturally are.
 
     Args:
@@ -174,6 +181,7 @@ def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals
         carrier: [T, 3, 4] transform of the trunk.
         target: [T, 3] where the wrist goes.
         palm: [T, 3, 3] how the hand is to be held.
+        inside: how deep points [T, K, 3] are inside what the forearm must keep out of, [T, K] metres.
 
     Returns:
         [T] radians.
@@ -186,6 +194,10 @@ def choose_swivel(arm: Arm, carrier: Reals, target: Reals, palm: Reals) -> Reals
     usual = natural_swivel(shoulder, target, arm.length)[:, None]
     inward = np.einsum("tb,tkb->tk", carrier[:, :, 0], elbow - shoulder[:, None]) / arm.upper
     cost = strain + 0.55 * (swivels - usual) ** 2 + 4.0 * np.maximum(-inward - 0.05, 0.0) ** 2
+    if inside is not None:
+        forearm = elbow[:, :, None] + _ALONG * (target[:, None, None] - elbow[:, :, None])
+        deep = inside(forearm.reshape(len(target), -1, 3)).reshape(*elbow.shape[:2], -1)
+        cost = cost + np.square(deep / _DEEP_M).max(axis=-1)
     weight = np.exp(-(cost - cost.min(axis=1, keepdims=True)) / 0.02)
     chosen: Reals = (weight * swivels).sum(axis=1) / weight.sum(axis=1)
     return chosen

@@ -287,6 +287,9 @@ class Detection:
     """Share of the frames with an active hand in which the body was found."""
     hands_found: float
     """Share of active hands that were found."""
+    real_hands_found: float
+    """Share found of the active hands of the real clips, where the wrist of the body the detector found tells which are
+    active and in the picture; NaN where no real clips were given."""
     arm_error: Reals
     """[3] median, mean and 90th percentile over shoulders, elbows and wrists."""
     hand_error: Reals
@@ -319,11 +322,13 @@ def measure_detection(truths: Sequence[Path], found: Sequence[Path], real: Seque
             columns.setdefault(name, []).append(values)
     joined = {name: np.concatenate(values) for name, values in columns.items()}
     others = float(np.median(np.concatenate([_real_jitter(file) for file in real]))) if real else np.nan
+    real_found = float(np.concatenate([_real_found(file) for file in real]).mean()) if real else np.nan
     return Detection(
         len(truths),
         len(joined["body_found"]),
         float(joined["body_found"].mean()),
         float(joined["hand_found"].mean()),
+        real_found,
         _summary(joined["arm_error"]),
         _summary(joined["hand_error"]),
         _summary(joined["hand_shape_error"]),
@@ -358,6 +363,20 @@ def _detected(truth: Path, landmarks: Path) -> dict[str, Reals]:
         "body_found": body[any_active].astype(float),
         "arm_error": arms[any_active & body].ravel() / width,
     }
+
+
+def _real_found(file: Path) -> Reals:
+    """For every active hand of a real clip 1 if it was found, 0 if not."""
+    clip = read_landmarks(file)
+    with np.load(file) as arrays:
+        size = arrays["size"].astype(float)
+    middle = clip.image[:, [11, 12, 23, 24], 1].mean(axis=1)
+    found = []
+    for hand, row in ((clip.left, 15), (clip.right, 16)):
+        wrist = clip.image[:, row] * np.array([1.0, -1.0])
+        active = (clip.image[:, row, 1] > middle) & ((wrist >= 0) & (wrist < size)).all(axis=-1)
+        found.append(~np.isnan(hand[active, 0, 0]))
+    return np.concatenate(found).astype(float)
 
 
 def _real_jitter(file: Path) -> Reals:

@@ -15,7 +15,7 @@ from training.synth.hands import LIMITS, NUM_FINGER_ANGLES, finger_frames, hand_
 from training.synth.handshapes import FINGER_ROWS, HANDSHAPES
 from training.synth.lexicon import check
 from training.synth.phonology import LOCATIONS, Sign
-from training.synth.places import Surroundings, find_place, push_out
+from training.synth.places import Surroundings, find_place, push_forearm_out, push_out
 from training.synth.placing import (
     SKIN_M,
     Side,
@@ -23,6 +23,7 @@ from training.synth.placing import (
     held_at_end,
     meant_palm,
     meant_place,
+    off_shoulder,
     place_base,
     place_hand,
     still,
@@ -49,6 +50,9 @@ __all__ = ["SignerStyle", "perform", "random_style"]
 
 _FINGER_LAG = np.array([0.00, 0.03, 0.06, 0.09, 0.02])
 """How much later each finger (index, middle, ring, little, thumb) arrives, as a share of the preparation."""
+
+_FOREARM_SHARES = np.array([0.3, 0.6, 0.85])[:, None]
+"""Points of the forearm that are kept out of the body, shares of the way from elbow to wrist."""
 
 
 @dataclass(frozen=True)
@@ -301,13 +305,18 @@ def _restless(side: Side, track: Track, rng: np.random.Generator) -> Track:
 
 
 def _kept_out(side: Side, track: Track, *, own_half: bool = False) -> Track:
-    """The same with the wrist moved where the hand would be inside the body, and eased so that nothing jumps."""
+    """The same with the wrist moved where hand or forearm would be inside the body, eased so that nothing jumps."""
     points = hand_points(side.arm.hand, track.fingers)
     wrist = track.wrist
     for sigma in (3.0, 2.0, 1.5, 1.0, 0.7, 0.7):
         posed = pose_arm(side.arm, side.carrier, wrist, track.swivel, track.hold)
+        wrist = wrist + smooth(off_shoulder(side, posed.shoulder, wrist), sigma)
+        posed = pose_arm(side.arm, side.carrier, wrist, track.swivel, track.hold)
         hand = posed.wrist[:, None] + np.einsum("tab,tkb->tka", posed.palm, points)
         push = push_out(side.around, hand, 0.8 * SKIN_M) + (to_own_half(side.around, hand) if own_half else 0.0)
+        forearm = posed.elbow[:, None] + _FOREARM_SHARES * (posed.wrist - posed.elbow)[:, None]
+        aside = push_forearm_out(side.around, forearm)
+        push = np.where(np.any(push != 0.0, axis=-1, keepdims=True), push, aside)
         # Eased, a push is spread over its neighbours in time and falls short; half again makes up for it.
         wrist = posed.wrist + smooth(1.5 * push, sigma)
     return replace(track, wrist=wrist)

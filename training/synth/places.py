@@ -33,6 +33,8 @@ from training.synth.rig import GIRTH_STEPS
 
 # Front, back and half width of a dressed adult's trunk in shoulder widths, seen from the joints of the shoulders.
 _USUAL_GIRTH = np.array([[0.36, -0.25, 0.45]]).repeat(GIRTH_STEPS, axis=0)
+FOREARM_M = 0.028
+"""Half the thickness of a forearm."""
 _EYE_INNER, _EYE, _EYE_OUTER = 9, 10, 11
 
 
@@ -242,6 +244,47 @@ def push_out(around: Surroundings, points: Reals, margin: float) -> Reals:
         aside = _deepest([_out_of_other_hand(around, points, margin)])
         pushes = np.where(np.any(pushes != 0.0, axis=-1, keepdims=True), pushes, aside)
     return pushes
+
+
+def forearm_depth(around: Surroundings, points: Reals) -> Reals:
+    """How deep points of the left forearm's middle line are where its flesh would be inside trunk or other arm.
+
+    Args:
+        around: the body.
+        points: [T, K, 3].
+
+    Returns:
+        [T, K] metres, 0 outside.
+    """
+    depth: Reals = np.linalg.norm(_out_of_trunk(around, points, 0.012), axis=-1)
+    if around.other_arm_known:
+        depth = np.maximum(depth, np.linalg.norm(_out_of_other_arm(around, points), axis=-1))
+    return depth
+
+
+def push_forearm_out(around: Surroundings, points: Reals) -> Reals:
+    """How far to move a forearm, [T, 3] metres, so that none of its points [T, K, 3] is as `forearm_depth` measures."""
+    push = _deepest([_out_of_trunk(around, points, FOREARM_M)])
+    if around.other_arm_known:
+        aside = _deepest([_out_of_other_arm(around, points)])
+        push = np.where(np.any(push != 0.0, axis=-1, keepdims=True), push, aside)
+    return push
+
+
+def _out_of_other_arm(around: Surroundings, points: Reals) -> Reals:
+    """Away from the bones of the other arm, [T, K, 3], where nearer than two forearms are thick."""
+    body = around.points
+    best = np.zeros(points.shape)
+    for start, end in ((R_SHOULDER, R_ELBOW), (R_ELBOW, R_ELBOW + 1)):
+        bone = (body[:, end] - body[:, start])[:, None]
+        away = points - body[:, start][:, None]
+        share = np.clip((away * bone).sum(axis=-1) / (bone**2).sum(axis=-1), 0.25 if start == R_SHOULDER else 0.0, 1.0)
+        away = away - share[..., None] * bone
+        distance = np.linalg.norm(away, axis=-1, keepdims=True)
+        push = away / np.maximum(distance, 1e-6) * np.maximum(2.0 * FOREARM_M - distance, 0.0)
+        longer = np.linalg.norm(push, axis=-1) > np.linalg.norm(best, axis=-1)
+        best = np.where(longer[..., None], push, best)
+    return best
 
 
 def _deepest(pushes: Sequence[Reals]) -> Reals:

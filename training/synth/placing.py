@@ -1,6 +1,7 @@
 """Bringing a hand to a place: which part of it touches, where the wrist and the elbow then are."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from model.skeleton.kinematics import Reals, cross, pitch_yaw_roll, unit
 from training.synth.arms import HOLD_LIMITS, Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction
-from training.synth.places import Place, Surroundings, push_out
+from training.synth.places import Place, Surroundings, forearm_depth, push_out
 from training.synth.rig import GIRTH_STEPS
 from training.synth.stroke import Stroke, make_stroke
 from training.synth.style import SignerStyle
@@ -17,6 +18,13 @@ from training.synth.timing import smooth
 SKIN_M = 0.009
 """Half the thickness of a finger."""
 _MIDLINE_M = 0.012
+NEAREST_FOLD = 0.26
+"""How near to its shoulder a folded arm brings its wrist without strain, in arm lengths; at 0.26 the elbow stops."""
+POLE = unit(np.array([0.0, 1.0, 0.25]))
+"""Where from the shoulder a wrist leaves it open which way the elbow points, see `kinematics.bend_arm`."""
+POLE_SLOPE = 0.35
+"""How far from there a wrist stays, over its height."""
+_BEFORE_POLE = unit(np.array([0.0, -0.25, 1.0]))
 # A hand that could touch with several parts touches with its fingertips rather than with its knuckles or wrist.
 _TOUCHES_FIRST_M = np.array([-0.01, *(5 * [-0.004, 0.0, 0.004, 0.012])])
 
@@ -62,6 +70,7 @@ def place_hand(
     touching: bool,
     own_half: bool,
     ease_frames: float = 3.0,
+    mind_forearm: bool = True,
 ) -> Track:
     """Bring a hand to a place and move it there.
 
@@ -77,7 +86,9 @@ def place_hand(
         touching: whether the place has skin to touch.
         own_half: whether the hand keeps to its own side of the body.
         ease_frames: over how many frames the elbow's place is eased.
+        mind_forearm: whether the elbow goes where the forearm stays out of trunk and other arm.
     """
+    inside = partial(forearm_depth, side.around) if mind_forearm else None
     points = hand_points(side.arm.hand, fingers)
     path = np.einsum("tab,tb->ta", side.around.trunk, stroke.path) * side.arm.length
     path += off_skin(path, place.normal) if touching else 0.0
@@ -91,7 +102,7 @@ def place_hand(
             wrist = wrist + smooth(push, ease_frames / 2.0)
         push = push_out(side.around, wrist[:, None] + in_space, 0.8 * SKIN_M)
         wrist = wrist + smooth(push, ease_frames / 2.0)
-        swivel = smooth(choose_swivel(side.arm, side.carrier, wrist, palm), ease_frames)
+        swivel = smooth(choose_swivel(side.arm, side.carrier, wrist, palm, inside), ease_frames)
         swivel = swivel + np.deg2rad(side.style.elbow_out_deg)
         straight = pose_arm(side.arm, side.carrier, wrist, swivel, np.zeros_like(wrist))
         hold = _steady(hold_of(straight.fore_frame, palm), ease_frames)
@@ -156,13 +167,51 @@ def to_own_half(around: Surroundings, points: Reals, gap: Reals | float = 0.0) -
     return push
 
 
-def place_base(side: Side, location: Location, fingers: Reals) -> Track:
+def off_shoulder(side: Side, shoulder: Reals, wrist: Reals) -> Reals:
+    """What takes a wrist to the front that is nearer to its shoulder than an arm folds, or straight above it.
+
+    Straight away from the shoulder would be a shorter way, but what is close to it lies now on this side of it and now
+    on that, and the arm would jump; above it an elbow that hung in front would at once stand out behind.
+
+    Args:
+        side: whose arm, [T].
+        shoulder: [T, 3].
+        wrist: [T, 3].
+
+    Returns:
+        [T, 3] metres; zero where nothing is in the way.
+    """
+    away = wrist - shoulder
+    nearest = np.full(len(away), NEAREST_FOLD * side.arm.length)
+    folded = _to_front(away, side.around.trunk[:, :, 2], nearest)
+    above = np.maximum((away + folded) @ POLE, 0.0)
+    beside = away + folded - above[:, None] * POLE
+    return folded + _to_front(beside, np.broadcast_to(_BEFORE_POLE, away.shape), POLE_SLOPE * above)
+
+
+def _to_front(away: Reals, forward: Reals, radius: Reals) -> Reals:
+    """What takes points out of a ball to its front, and those behind it too, [T, 3].
+
+    Args:
+        away: [T, 3] from the ball's middle.
+        forward: [T, 3] unit.
+        radius: [T].
+    """
+    along = (away * forward).sum(axis=-1)
+    beside = np.square(away).sum(axis=-1) - np.square(along)
+    free = np.sqrt(np.maximum(np.square(radius) - beside, 0.0))
+    push: Reals = np.where(free > 0.0, np.maximum(free - along, 0.0), 0.0)[:, None] * forward
+    return push
+
+
+def place_base(side: Side, location: Location, fingers: Reals, *, mind_forearm: bool = True) -> Track:
     """Hold a hand still before the trunk, for the other hand to act on it or on its arm.
 
     Args:
         side: of the base hand, [T].
         location: one that has a base.
         fingers: [T, 21] radians.
+        mind_forearm: see `place_hand`.
     """
     orientation = location.base or location.natural
     around, on_hand = side.around, location.region == "hand"
@@ -172,7 +221,9 @@ def place_base(side: Side, location: Location, fingers: Reals) -> Track:
     place = Place(around.shoulders + around.trunk @ local, around.trunk[:, :, 2])
     palm = meant_palm(side.style, around.trunk, orientation)
     place = meant_place(side.style, place, around)
-    return place_hand(side, place, palm, still(len(palm)), fingers, touching=False, own_half=False)
+    return place_hand(
+        side, place, palm, still(len(palm)), fingers, touching=False, own_half=False, mind_forearm=mind_forearm
+    )
 
 
 def still(num_frames: int) -> Stroke:

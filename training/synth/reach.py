@@ -61,7 +61,9 @@ def _strains(location: str, handshape: str) -> dict[Orientation, float]:
     fingers = np.tile(named_angles(side.arm.hand, handshape), (len(meant), 1))
     stroke = make_stroke(Movement("HELD"), len(meant))
     touching = LOCATIONS[location].touchable
-    track = place_hand(side, place, palms, stroke, fingers, touching=touching, own_half=False, ease_frames=0.0)
+    track = place_hand(
+        side, place, palms, stroke, fingers, touching=touching, own_half=False, ease_frames=0.0, mind_forearm=False
+    )
     pose = pose_arm(side.arm, side.carrier, track.wrist, track.swivel, track.hold)
     cosine = 0.5 * (np.einsum("tab,tab->t", pose.palm, palms) - 1.0)
     usual = natural_swivel(side.arm.shoulder, track.wrist, side.arm.length)
@@ -95,7 +97,9 @@ def _held_wrist(location: str, orientation: Orientation) -> tuple[Reals, Reals, 
     palm = meant_palm(side.style, side.around.trunk, orientation)
     fingers = np.tile(named_angles(side.arm.hand, "FLAT-HAND"), (2, 1))
     touching = LOCATIONS[location].touchable
-    track = place_hand(side, place, palm, still(2), fingers, touching=touching, own_half=False, ease_frames=0.0)
+    track = place_hand(
+        side, place, palm, still(2), fingers, touching=touching, own_half=False, ease_frames=0.0, mind_forearm=False
+    )
     return track.wrist[0], side.arm.shoulder, place.normal[0], side.arm.length
 
 
@@ -108,7 +112,8 @@ def _leading_side(location: str, num_frames: int) -> tuple[Side, Place]:
     side = Side(measure_arm(points), around, carrier, SignerStyle(), 25.0)
     if LOCATIONS[location].base:
         fingers = np.tile(named_angles(side.arm.hand, "FLAT-HAND"), (num_frames, 1))
-        track = place_base(side, LOCATIONS[location], fingers)  # the body is symmetric: this is the other arm, mirrored
+        # The body is symmetric: this is the other arm, mirrored.
+        track = place_base(side, LOCATIONS[location], fingers, mind_forearm=False)
         pose = pose_arm(side.arm, carrier, track.wrist, track.swivel, track.hold)
         other = posed_points(PosedArm(side.arm, pose, finger_frames(side.arm.hand, fingers)))
         side = replace(side, around=replace(around, points=with_right_arm(around.points, other), other_arm_known=True))

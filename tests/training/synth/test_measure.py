@@ -60,6 +60,7 @@ def test_a_faultless_detector_has_no_error_and_a_blind_one_is_counted(tmp_path):
     assert (found.body_found, found.hands_found) == (1.0, 1.0)
     assert max(found.arm_error.max(), found.hand_error.max(), found.hand_shape_error.max()) < 1e-6
     assert np.isnan(found.jitter[1])
+    assert np.isnan(found.real_hands_found)
 
     half_blind = seen(points)
     half_blind["left"][:] = np.nan
@@ -71,6 +72,7 @@ def test_a_faultless_detector_has_no_error_and_a_blind_one_is_counted(tmp_path):
     assert 0.09 < found.hand_error[0] < 0.11
     assert found.hand_shape_error.max() < 1e-6
     assert found.jitter[1] > 0.0
+    assert found.real_hands_found == pytest.approx(found.hands_found)
 
 
 def test_clips_without_landmarks_are_refused(tmp_path):

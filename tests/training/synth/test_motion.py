@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.skeleton import kinematics as skeleton
-from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, inverse, limit_excess, mirror_points
+from model.skeleton.kinematics import L_ELBOW, LEFT_HAND, RIGHT_HAND, inverse, limit_excess, mirror_points
 from training.errors import SignError
 from training.synth.lexicon import Movement, Orientation, Sign, make_signs
 from training.synth.mannequin import mannequin, mannequin_rig
@@ -132,6 +132,17 @@ def test_hands_do_not_sink_into_head_or_trunk(performed):
         deepest.append(np.linalg.norm(push, axis=-1).max())
     assert np.max(deepest) < 0.08  # a wrist too near its own shoulder to move farther out
     assert np.mean(np.array(deepest) > 0.006) < 0.03
+
+
+def test_forearms_hardly_ever_pass_through_the_trunk(performed):
+    deepest = []
+    for _, rig, style, points in performed:
+        _, body = active_point(points, style)
+        elbow, wrist = body[:, [L_ELBOW]], body[:, [L_ELBOW + 1]]
+        line = elbow + np.linspace(0.2, 1.0, 5)[:, None] * (wrist - elbow)
+        deepest.append(np.linalg.norm(push_out(Surroundings(body, girth_of(rig)), line, 0.0), axis=-1).max())
+    assert np.mean(np.array(deepest) > 0.01) < 0.06
+    assert np.mean(np.array(deepest) > 0.03) < 0.03
 
 
 def test_two_moving_hands_stay_on_their_own_sides(performed):
