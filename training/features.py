@@ -41,7 +41,7 @@ from model.video.crop import crop_offset
 from model.windows import slide
 from training.batch import Report, run
 from training.data.shard_files import write_whole
-from training.errors import ClipError, DataError, OutputError, TrainingError
+from training.errors import ClipError, ConfigError, DataError, OutputError, TrainingError
 from training.sentences import PICTURES, READERS, Sentence, read_sentences
 
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
@@ -57,6 +57,8 @@ class Plan:
     stride_frames: int
     threads: int = 1
     """Of the encoder, in every process."""
+    reader: str = "videos"
+    """What the sentences were read with: what is published of a data set is printed beside what is reached."""
 
 
 def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, workers: int = 1) -> Report:
@@ -70,6 +72,7 @@ def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, worke
 
     Raises:
         OutputError: the folder holds features of another encoder or stride.
+        ConfigError: the stride would skip frames.
         ModelError: the encoder can't be used.
     """
     _claim(out, plan)
@@ -221,9 +224,14 @@ def place(out: Path, sentence: Sentence) -> Path:
 
 def _claim(out: Path, plan: Plan) -> None:
     """Write down what all features here have in common, or make sure that it is the same."""
-    out.mkdir(parents=True, exist_ok=True)
     info = _encoder(plan.encoder, plan.threads).info
+    if plan.stride_frames > info.config.num_frames:
+        raise ConfigError(
+            f"stride_frames is {plan.stride_frames}; from 1 to {info.config.num_frames} every frame is in a window of"
+            f" encoder {info.encoder_id}"
+        )
     wanted = {"form": FORM, "encoder_id": info.encoder_id, "dim": info.config.dim, "stride_frames": plan.stride_frames}
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "features.json"
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -231,7 +239,7 @@ def _claim(out: Path, plan: Plan) -> None:
             raise OutputError(f"{out} holds features of {there}, asked for are {wanted}; choose another folder")
         return
     provenance = {"provenance": info.provenance, "licence": info.licence, "window_frames": info.config.num_frames}
-    write_whole(path, json.dumps(wanted | provenance, indent=1))
+    write_whole(path, json.dumps(wanted | provenance | {"reader": plan.reader}, indent=1))
 
 
 def main(
@@ -249,7 +257,7 @@ def main(
         listed = read_sentences(sentences, reader)
         listed = [one for one in listed if not split or one.split in split]
         stride = stride_frames or _encoder(encoder, 1).info.stride_frames
-        report = make_features(listed, Plan(encoder, stride), out, workers=workers)
+        report = make_features(listed, Plan(encoder, stride, reader=reader), out, workers=workers)
     except (TrainingError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

@@ -22,7 +22,7 @@ from tests.model.micro import micro
 from tests.tiny_videos import write_clip
 from training import features
 from training.data.manifest import find_videos
-from training.errors import OutputError
+from training.errors import ConfigError, OutputError
 from training.features import Plan, make_features, place, read_pictures
 from training.sentences import Sentence
 
@@ -99,7 +99,16 @@ def test_a_folder_of_another_encoder_is_refused(sentences: list[Sentence], plan:
     make_features(sentences[:1], plan, tmp_path / "out")
     with pytest.raises(OutputError, match="choose another folder"):
         make_features(sentences[:1], replace(plan, stride_frames=2), tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "features.json").read_text())["stride_frames"] == 4
+    there = json.loads((tmp_path / "out" / "features.json").read_text())
+    assert (there["stride_frames"], there["reader"]) == (4, "videos")
+
+
+def test_a_stride_that_would_skip_frames_is_refused_before_anything_is_written(
+    sentences: list[Sentence], plan: Plan, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="stride_frames is 17; from 1 to 16 every frame is in a window"):
+        make_features(sentences[:1], replace(plan, stride_frames=17), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def write_pictures(folder: Path, count: int, size: tuple[int, int] = (210, 260)) -> Path:
