@@ -20,12 +20,13 @@ import gzip
 import json
 import os
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ from training.sentences import PICTURES, READERS, Sentence, read_sentences
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
 BATCH = 16
 FORM = 1
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,9 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
     config = encoder.info.pictures
     with open_sentence(sentence.source, encoder.info.fps, config.image_size) as frames:
         windows = ((window, 0.0) for window in slide(frames, config.num_frames, plan.stride_frames))
-        parts = [
-            encoder.encode(np.stack([window.frames for window, _ in batch])).embedding
-            for batch in batches(windows, BATCH)
-        ]
+        stacked = (np.stack([window.frames for window, _ in batch]) for batch in batches(windows, BATCH))
+        with closing(one_ahead(stacked)) as ready:
+            parts = [encoder.encode(batch).embedding for batch in ready]
     embeddings = np.concatenate(parts)
     path = place(out, sentence)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,15 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
     finally:
         part.unlink(missing_ok=True)
     return len(embeddings)
+
+
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """The same items, each made by a thread of its own while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = thread.submit(next, items, None)
+            yield item
 
 
 @cache
@@ -149,6 +159,7 @@ def read_pictures(folder: Path, size_px: int) -> list[Frames]:
     for path in paths:
         try:
             with Image.open(path) as picture:
+                picture.draft("RGB", (size_px, size_px))  # a JPEG is decoded no larger than it has to be
                 scale = size_px / min(picture.size)
                 size = (max(size_px, round(picture.width * scale)), max(size_px, round(picture.height * scale)))
                 frames.append(np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)))

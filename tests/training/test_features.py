@@ -22,8 +22,8 @@ from tests.model.micro import micro
 from tests.tiny_videos import write_clip
 from training import features
 from training.data.manifest import find_videos
-from training.errors import ConfigError, OutputError
-from training.features import Plan, make_features, place, read_pictures
+from training.errors import ClipError, ConfigError, OutputError
+from training.features import Plan, make_features, one_ahead, place, read_pictures
 from training.sentences import Sentence
 
 SIZE = micro().image_size
@@ -93,6 +93,25 @@ def test_another_run_goes_on_and_mends_what_is_damaged(sentences: list[Sentence]
     assert make_features(sentences[:2], plan, out).num_done == 1
     assert first.read_bytes() == whole
     assert not list(out.rglob(".*")), "parts are left behind"
+
+
+def test_windows_are_read_one_batch_ahead_in_order_and_what_goes_wrong_there_is_said_here() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in (1, 2, 3):
+            made.append(number)
+            yield number
+        raise ClipError("the fourth is broken")
+
+    seen: list[int] = []
+    with pytest.raises(ClipError, match="the fourth"):
+        seen.extend(one_ahead(items()))
+    assert seen == made == [1, 2, 3]
+    left = one_ahead(items())
+    assert next(left) == 1
+    left.close()
+    assert made == [1, 2, 3, 1, 2], "one ahead, and nothing after the reader has gone"
 
 
 def test_a_folder_of_another_encoder_is_refused(sentences: list[Sentence], plan: Plan, tmp_path: Path) -> None:
