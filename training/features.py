@@ -110,7 +110,12 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
         with closing(one_ahead(stacked)) as ready:
             parts = [encoder.encode(batch).embedding for batch in ready]
     embeddings = np.concatenate(parts)
-    path = place(out, sentence)
+    write_embeddings(place(out, sentence), embeddings)
+    return len(embeddings)
+
+
+def write_embeddings(path: Path, embeddings: Floats) -> None:
+    """Write the embeddings of one sentence, [T, D]; whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -119,7 +124,6 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return len(embeddings)
 
 
 def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:

@@ -77,7 +77,7 @@ class TranslateConfig:
     max_units: int = 60
     """After so many a sentence ends."""
     seed: int = 0
-    steps: int = 1_500
+    steps: int = 800
     minutes: float = math.inf
     """Minutes of training in all, those before a resume included; the learning rate is at zero when they end."""
     batch_size: int = 32
@@ -86,8 +86,8 @@ class TranslateConfig:
     """Batches per step."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     log_every: int = 50
-    save_every: int = 500
-    validate_every: int = 250
+    save_every: int = 200
+    validate_every: int = 100
     """Steps between two translations of the split `dev`, where there is one: its best BLEU-4 chooses the checkpoint."""
 
     def __post_init__(self) -> None:

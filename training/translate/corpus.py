@@ -32,6 +32,8 @@ from training.synth.lexicon import make_signs
 from training.synth.motion import perform
 from training.synth.phonology import Sign
 from training.synth.render import Renderer
+from training.synth.rig import Performance
+from training.synth.scene import Scene
 from training.synth.sentences import join
 from training.synth.settings import Variety, random_scene
 from training.synth.video import encode
@@ -171,16 +173,32 @@ def draw_sentence(said: Saying, folder: Path, plan: Plan, assets: Path | None) -
     write_whole(video_of(folder, said), encode(frames, 25.0, crf=CRF))
 
 
-def film(said: Saying, plan: Plan, assets: Path | None) -> Iterator[Frames]:
-    """The frames of a sentence, in a room of its own, batch by batch, uint8 [N, H, W, 3]."""
-    size = (plan.size_px, plan.size_px)
-    renderer, signer = _renderer(plan.size_px), _signer(said.signer, plan.seed, assets)
-    lexicon, rig = _lexicon(plan), signer.body.rig
+@dataclass(frozen=True)
+class Staged:
+    """A sentence as it is performed, before anything is drawn."""
+
+    signer: Signer
+    scene: Scene
+    performance: Performance
+    rng: np.random.Generator
+    """For what is still to be drawn at random."""
+
+
+def stage(said: Saying, plan: Plan, assets: Path | None) -> Staged:
+    """Perform a sentence in a room of its own; the same whatever else is performed."""
+    signer, lexicon = _signer(said.signer, plan.seed, assets), _lexicon(plan)
     rng = clip_rng(plan.seed, said.number, said.signer)
-    scene = random_scene(rng, rig, *size, variety=SHARP)
-    signed = join([perform(lexicon[sign], rig, signer.style, rng) for sign in said.signs])
-    body = load_signer(renderer, signer, scene)
-    yield from draw(renderer, body, take_of(signed, signer, scene, size, rng))
+    scene = random_scene(rng, signer.body.rig, plan.size_px, plan.size_px, variety=SHARP)
+    signs = [perform(lexicon[sign], signer.body.rig, signer.style, rng) for sign in said.signs]
+    return Staged(signer, scene, join(signs), rng)
+
+
+def film(said: Saying, plan: Plan, assets: Path | None) -> Iterator[Frames]:
+    """The frames of a sentence, batch by batch, uint8 [N, H, W, 3]."""
+    renderer, staged = _renderer(plan.size_px), stage(said, plan, assets)
+    size = (plan.size_px, plan.size_px)
+    body = load_signer(renderer, staged.signer, staged.scene)
+    yield from draw(renderer, body, take_of(staged.performance, staged.signer, staged.scene, size, staged.rng))
     body.release()
 
 

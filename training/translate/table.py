@@ -1,12 +1,13 @@
 """Do features carry language? `python -m training.translate.table OUT --assets BODIES`.
 
 Made-up sentences are drawn once. Features are made of them by one or more encoders, and by networks of the same
-geometry with random weights; the same small model learns from each and is tested on sentences by signers whom neither
-it nor the choice of its checkpoint has seen. What is there is kept; run again, with another encoder too, to go on.
+geometry with random weights; the same small model learns from each, and from the exact skeleton, and is tested on
+sentences by signers whom neither it nor the choice of its checkpoint has seen. What is there is kept; run again, with
+another encoder too, to go on.
 
     OUT/corpus                the sentences
     OUT/untrained             encoder files with random weights, one per geometry
-    OUT/features/ENCODER_ID   of all sentences
+    OUT/features/ENCODER_ID   of all sentences, and OUT/features/exact
     OUT/runs/ENCODER_ID-SEED  a run of `training.translate` each, with its report
 """
 
@@ -25,9 +26,10 @@ from model.checkpoint import untrained
 from model.errors import ModelError
 from model.export import export
 from model.machine import machine
-from model.runtime import OnnxEncoder
+from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from training.batch import Report
 from training.data.shard_files import write_whole
-from training.errors import DataError, TrainingError
+from training.errors import DataError, EvaluationError, TrainingError
 from training.features import Plan as FeaturePlan
 from training.features import make_features
 from training.fit.console import messages
@@ -35,10 +37,11 @@ from training.sentences import read_sentences
 from training.translate.command import assess_split, final, train
 from training.translate.config import TranslateConfig, override, small
 from training.translate.corpus import LENGTHS, SPLITS, Plan, draw_corpus, sayings
+from training.translate.exact import exact_features
 from training.translate.report import Assessment
 from training.translate.state import read_trained
 
-DEFAULT = Path("model/encoders/default.onnx")
+EXACT = "exact"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ class Subject:
 class Outcome:
     """What one row came to."""
 
-    subject: Subject
+    name: str
+    """Of what the features are."""
+    key: str
+    """In the names of folders, and in JSON."""
     found: tuple[Assessment, ...]
     """On the test, one per seed."""
     minutes: float
@@ -113,8 +119,14 @@ def features_of(subject: Subject, corpus: Path, out: Path, *, workers: int) -> P
 
 
 def run_seed(config: TranslateConfig) -> tuple[Assessment, float]:
-    """Train and test; a run that was cut off goes on, one that is done is tested again. Gives the minutes, too."""
+    """Train and test; a run that was cut off goes on, one that is done is tested again. Gives the minutes, too.
+
+    Raises:
+        EvaluationError: somebody asked the run to stop before its end.
+    """
     run, corpus = train(config, resume=True)
+    if run.step < config.steps and run.elapsed_s < 60.0 * config.minutes:
+        raise EvaluationError(f"{config.output} was stopped at step {run.step} of {config.steps}; run again to go on")
     found = assess_split(read_trained(final(config.output)), corpus, "test", config.output)
     return found, run.elapsed_s / 60.0
 
@@ -137,7 +149,7 @@ def as_markdown(outcomes: Sequence[Outcome], plan: Plan, command: str) -> str:
             f" a room of its own. {num_seeds} seed{'s' if num_seeds > 1 else ''} of the translation model: mean and"
             " standard deviation.",
             "",
-            "| features of the encoder | BLEU-4 | BLEU-1 | sentences right, % | minutes of training |",
+            "| features | BLEU-4 | BLEU-1 | sentences right, % | minutes of training |",
             "|---|---|---|---|---|",
             *(_row(outcome) for outcome in outcomes),
             "",
@@ -151,7 +163,7 @@ def _row(outcome: Outcome) -> str:
     bleu4 = _spread([found.bleu[3] for found in outcome.found])
     bleu1 = _spread([found.bleu[0] for found in outcome.found])
     right = _spread([found.right for found in outcome.found])
-    return f"| {outcome.subject.name} | {bleu4} | {bleu1} | {right} | {outcome.minutes:.1f} |"
+    return f"| {outcome.name} | {bleu4} | {bleu1} | {right} | {outcome.minutes:.1f} |"
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -181,20 +193,27 @@ def compare_encoders(encoders: Sequence[Path], settings: Settings, out: Path) ->
     drawn = draw_corpus(out / "corpus", settings.plan, settings.assets, workers=settings.workers)
     if drawn.failed:
         raise DataError("\n".join(drawn.lines()))
-    return [_outcome(subject, settings, out) for subject in subjects(encoders, out / "untrained")]
+    corpus, features = out / "corpus", out / "features"
+    outcomes = []
+    for subject in subjects(encoders, out / "untrained"):
+        folder = features_of(subject, corpus, features, workers=settings.workers)
+        outcomes.append(_learned(subject.name, subject.encoder_id, folder, settings, out))
+    failed = exact_features(corpus, settings.plan, settings.assets, features / EXACT, workers=settings.workers)
+    if failed:
+        raise DataError("\n".join(Report(0, 0, failed).lines()))
+    return [*outcomes, _learned("no encoder: the exact skeleton", EXACT, features / EXACT, settings, out)]
 
 
-def _outcome(subject: Subject, settings: Settings, out: Path) -> Outcome:
-    messages.print(f"row: {subject.name}", markup=False)
-    folder = features_of(subject, out / "corpus", out / "features", workers=settings.workers)
+def _learned(name: str, key: str, folder: Path, settings: Settings, out: Path) -> Outcome:
+    messages.print(f"row: {name}", markup=False)
     found, minutes = [], 0.0
     for seed in range(settings.seeds):
-        output = out / "runs" / f"{subject.encoder_id}-{seed}"
+        output = out / "runs" / f"{key}-{seed}"
         fields = [f"data.folder={folder}", *settings.assignments, f"seed={seed}", f"output={output}"]
         one, taken = run_seed(override(small(), fields))
         found.append(one)
         minutes += taken
-    return Outcome(subject, tuple(found), minutes)
+    return Outcome(name, key, tuple(found), minutes)
 
 
 def main(
@@ -216,17 +235,14 @@ def main(
     plan = Plan(num_signs=signs, per_signer=per_signer, bodies="mannequins" if assets is None else "people")
     settings = Settings(plan, assets, seeds, tuple(assignments or ()), workers)
     try:
-        outcomes = compare_encoders(encoder or [DEFAULT], settings, out)
+        outcomes = compare_encoders(encoder or [DEFAULT_ENCODER], settings, out)
     except (TrainingError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     text = as_markdown(outcomes, plan, _command(encoder or (), settings))
     if write is not None:
         write_whole(write, text)
-    figures = {
-        one.subject.encoder_id: {"trained": one.subject.trained, "bleu-4": [found.bleu[3] for found in one.found]}
-        for one in outcomes
-    }
+    figures = {one.key: {"features": one.name, "bleu-4": [found.bleu[3] for found in one.found]} for one in outcomes}
     typer.echo(json.dumps(figures) if as_json else text)
 
 

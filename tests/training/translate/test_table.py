@@ -17,7 +17,6 @@ from training.translate.report import Said, compare
 from training.translate.table import (
     Outcome,
     Settings,
-    Subject,
     as_markdown,
     compare_encoders,
     features_of,
@@ -70,13 +69,16 @@ def test_every_encoder_is_compared_on_the_same_sentences_and_nothing_is_done_twi
     gl: None, encoder: Path, tmp_path: Path
 ) -> None:
     outcomes = compare_encoders([encoder], SETTINGS, tmp_path)
-    assert [one.subject.trained for one in outcomes] == [True, False]
+    assert [one.name.partition(" (")[0] for one in outcomes] == [
+        "trained",
+        "random weights",
+        "no encoder: the exact skeleton",
+    ]
     for one in outcomes:
         assert len(one.found) == 2
         assert [len(found.said) for found in one.found] == [2, 2]
-        name = one.subject.encoder_id
-        assert (tmp_path / "features" / name / "test.pkl.gz").exists()
-        assert (tmp_path / "runs" / f"{name}-1" / "report.json").exists()
+        assert (tmp_path / "features" / one.key / "test.pkl.gz").exists()
+        assert (tmp_path / "runs" / f"{one.key}-1" / "report.json").exists()
     files = [path for path in (tmp_path / "features").rglob("*.npy")] + list((tmp_path / "corpus" / "videos").iterdir())
     before = {path: path.stat().st_mtime_ns for path in files}
     again = compare_encoders([encoder], SETTINGS, tmp_path)
@@ -86,7 +88,7 @@ def test_every_encoder_is_compared_on_the_same_sentences_and_nothing_is_done_twi
     assert {path: path.stat().st_mtime_ns for path in files} == before
     text = as_markdown(outcomes, PLAN, "python -m x")
     assert "4 sentences by 2 signers to learn from, 2 by 1 others" in text
-    assert f"| trained ({outcomes[0].subject.encoder_id}) |" in text
+    assert f"| trained ({outcomes[0].key}) |" in text
 
 
 @pytest.mark.gl
@@ -103,7 +105,7 @@ def test_a_video_that_can_not_be_read_stops_the_comparison_and_is_named(
 def test_the_table_has_means_and_spreads_over_seeds() -> None:
     right, wrong = ("a", "b", "c", "d"), ("x", "y", "z", "w")
     found = tuple(compare([Said("1", right, right), Said("2", right, said)]) for said in (right, wrong))
-    outcome = Outcome(Subject(Path("e.onnx"), "abc", 2, trained=True), found, 1.25)
+    outcome = Outcome("trained (abc)", "abc", found, 1.25)
     text = as_markdown([outcome], Plan(), "python -m x")
     assert "| trained (abc) | 75.0 ± 35.4 | 75.0 ± 35.4 | 75.0 ± 35.4 | 1.2 |" in text
     assert "240 sentences by 10 signers to learn from, 48 by 2 others" in text
