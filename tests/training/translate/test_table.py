@@ -1,5 +1,9 @@
 """The whole experiment, small: drawn, encoded, learned from and compared."""
 
+import os
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +15,9 @@ from model.encoder import EncoderInfo
 from model.export import export
 from model.runtime import OnnxEncoder
 from tests.training.finetune.runs import glimpses
-from training.errors import DataError
+from tests.training.translate.made_up import run_config, write_features
+from training.errors import DataError, EvaluationError
+from training.fit.files import LAST
 from training.translate.corpus import Plan, draw_corpus, sayings, video_of
 from training.translate.report import Said, compare
 from training.translate.table import (
@@ -22,6 +28,7 @@ from training.translate.table import (
     features_of,
     make_untrained,
     read_subject,
+    run_seed,
 )
 
 PLAN = Plan(num_signs=6, train_signers=2, dev_signers=1, test_signers=1, per_signer=2, seed=5, size_px=32)
@@ -100,6 +107,26 @@ def test_a_video_that_can_not_be_read_stops_the_comparison_and_is_named(
     broken.write_bytes(b"no video")
     with pytest.raises(DataError, match=f"7 done, 0 were there, 1 failed .*\n.*{broken.stem}"):
         features_of(read_subject(encoder), tmp_path / "corpus", tmp_path / "features", workers=1)
+
+
+def stop_once_there(path: Path) -> None:
+    """What Ctrl-C does, as soon as a file is there."""
+    while not path.exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_somebody_stops_is_no_result_and_goes_on_later(tmp_path: Path) -> None:
+    folder = write_features(tmp_path / "features", num_train=8)
+    config = run_config(tmp_path / "run", folder, steps=1_000_000, save_every=1)
+    waiting = threading.Thread(target=stop_once_there, args=(config.output / LAST,))
+    waiting.start()
+    with pytest.raises(EvaluationError, match=r"was stopped at step .* of 1000000; run again to go on"):
+        run_seed(config)
+    waiting.join()
+    found, minutes = run_seed(replace(config, minutes=1e-6))
+    assert len(found.said) == 6
+    assert minutes > 0
 
 
 def test_the_table_has_means_and_spreads_over_seeds() -> None:
