@@ -149,6 +149,10 @@ def _sample(item: object, path: Path, place: int, units: Units) -> Sample:
     if not isinstance(item, dict) or (missing := [field for field in FIELDS if field not in item]):
         lacking = f"has no {', '.join(missing)}" if isinstance(item, dict) else f"is a {type(item).__name__}"
         raise DataError(f"{path}, sentence {place + 1} {lacking}; it needs {', '.join(FIELDS)}")
+    if odd := [field for field in ("gloss", "text") if not isinstance(item[field], str)]:
+        raise DataError(
+            f"{path}: {' and '.join(odd)} of {item['name']} is no text; leave it empty where it is not known"
+        )
     sign = item["sign"]
     if not isinstance(sign, Tensor) or sign.ndim != 2 or not sign.is_floating_point():
         raise DataError(f"{path}: the features of {item['name']} are not float [T, D]")

@@ -74,6 +74,7 @@ def test_a_tensor_that_would_run_code_is_refused(tmp_path: Path) -> None:
         ({"train": 1}, "holds a dict"),
         (["me"], "sentence 1 is a str"),
         ([{"name": "a", "text": "b"}], "sentence 1 has no signer, gloss, sign"),
+        ([changed(gloss=None)], "gloss of odd is no text; leave it empty"),
         ([changed(sign=torch.zeros(4))], r"features of odd are not float \[T, D\]"),
         ([changed(sign=torch.zeros(4, 2, dtype=torch.int64))], "are not float"),
         ([changed(sign=torch.full((4, 2), torch.nan))], "no numbers"),
