@@ -26,7 +26,7 @@ DEV := .venv/.ready
 GPU := .venv-gpu/.ready
 RAY := .venv-ray/.ready
 POSE := .venv-pose/.ready
-TRAIN_GROUPS := --group cpu --group train --group dev --group milvus-lite
+TRAIN_GROUPS := --group cpu --group train --group translate --group dev --group milvus-lite
 
 .PHONY: help run run-pose test test-pose soak hostile contract fire-test load capacity audit check format bench bench-service bench-scale bench-gpu bench-ray test-gpu test-ray openapi serve-test docker-test lock clean
 
@@ -132,7 +132,7 @@ $(SERVE): pyproject.toml uv.lock | $(UV)
 	touch $@
 
 $(GPU): pyproject.toml uv.lock | $(UV)
-	UV_PROJECT_ENVIRONMENT=.venv-gpu $(UV) sync --locked --quiet --no-default-groups --group gpu --group train --group dev
+	UV_PROJECT_ENVIRONMENT=.venv-gpu $(UV) sync --locked --quiet --no-default-groups --group gpu --group train --group translate --group dev
 	touch $@
 
 $(RAY): pyproject.toml uv.lock | $(UV)

@@ -33,7 +33,7 @@ ENV PATH=/opt/uv/bin:$PATH UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_HTTP_T
 WORKDIR /build
 COPY docker/install.sh pyproject.toml uv.lock ./
 # Training and serving on a GPU: evaluation looks up what was trained.
-RUN uv export --frozen --quiet --no-default-groups --group gpu --group train --no-emit-project \
+RUN uv export --frozen --quiet --no-default-groups --group gpu --group train --group translate --no-emit-project \
         --no-annotate --no-header --output-file train.txt \
     && ./install.sh train.txt
 

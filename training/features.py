@@ -20,12 +20,13 @@ import gzip
 import json
 import os
 import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -41,12 +42,13 @@ from model.video.crop import crop_offset
 from model.windows import slide
 from training.batch import Report, run
 from training.data.shard_files import write_whole
-from training.errors import ClipError, DataError, OutputError, TrainingError
+from training.errors import ClipError, ConfigError, DataError, OutputError, TrainingError
 from training.sentences import PICTURES, READERS, Sentence, read_sentences
 
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
 BATCH = 16
 FORM = 1
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Plan:
     stride_frames: int
     threads: int = 1
     """Of the encoder, in every process."""
+    reader: str = "videos"
+    """What the sentences were read with: what is published of a data set is printed beside what is reached."""
 
 
 def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, workers: int = 1) -> Report:
@@ -70,6 +74,7 @@ def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, worke
 
     Raises:
         OutputError: the folder holds features of another encoder or stride.
+        ConfigError: the stride would skip frames.
         ModelError: the encoder can't be used.
     """
     _claim(out, plan)
@@ -101,12 +106,16 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
     config = encoder.info.pictures
     with open_sentence(sentence.source, encoder.info.fps, config.image_size) as frames:
         windows = ((window, 0.0) for window in slide(frames, config.num_frames, plan.stride_frames))
-        parts = [
-            encoder.encode(np.stack([window.frames for window, _ in batch])).embedding
-            for batch in batches(windows, BATCH)
-        ]
+        stacked = (np.stack([window.frames for window, _ in batch]) for batch in batches(windows, BATCH))
+        with closing(one_ahead(stacked)) as ready:
+            parts = [encoder.encode(batch).embedding for batch in ready]
     embeddings = np.concatenate(parts)
-    path = place(out, sentence)
+    write_embeddings(place(out, sentence), embeddings)
+    return len(embeddings)
+
+
+def write_embeddings(path: Path, embeddings: Floats) -> None:
+    """Write the embeddings of one sentence, [T, D]; whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -115,7 +124,15 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return len(embeddings)
+
+
+def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+    """The same items, each made by a thread of its own while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = thread.submit(next, items, None)
+            yield item
 
 
 @cache
@@ -146,6 +163,7 @@ def read_pictures(folder: Path, size_px: int) -> list[Frames]:
     for path in paths:
         try:
             with Image.open(path) as picture:
+                picture.draft("RGB", (size_px, size_px))  # a JPEG is decoded no larger than it has to be
                 scale = size_px / min(picture.size)
                 size = (max(size_px, round(picture.width * scale)), max(size_px, round(picture.height * scale)))
                 frames.append(np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)))
@@ -221,9 +239,14 @@ def place(out: Path, sentence: Sentence) -> Path:
 
 def _claim(out: Path, plan: Plan) -> None:
     """Write down what all features here have in common, or make sure that it is the same."""
-    out.mkdir(parents=True, exist_ok=True)
     info = _encoder(plan.encoder, plan.threads).info
+    if plan.stride_frames > info.config.num_frames:
+        raise ConfigError(
+            f"stride_frames is {plan.stride_frames}; from 1 to {info.config.num_frames} every frame is in a window of"
+            f" encoder {info.encoder_id}"
+        )
     wanted = {"form": FORM, "encoder_id": info.encoder_id, "dim": info.config.dim, "stride_frames": plan.stride_frames}
+    out.mkdir(parents=True, exist_ok=True)
     path = out / "features.json"
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -231,7 +254,7 @@ def _claim(out: Path, plan: Plan) -> None:
             raise OutputError(f"{out} holds features of {there}, asked for are {wanted}; choose another folder")
         return
     provenance = {"provenance": info.provenance, "licence": info.licence, "window_frames": info.config.num_frames}
-    write_whole(path, json.dumps(wanted | provenance, indent=1))
+    write_whole(path, json.dumps(wanted | provenance | {"reader": plan.reader}, indent=1))
 
 
 def main(
@@ -249,7 +272,7 @@ def main(
         listed = read_sentences(sentences, reader)
         listed = [one for one in listed if not split or one.split in split]
         stride = stride_frames or _encoder(encoder, 1).info.stride_frames
-        report = make_features(listed, Plan(encoder, stride), out, workers=workers)
+        report = make_features(listed, Plan(encoder, stride, reader=reader), out, workers=workers)
     except (TrainingError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

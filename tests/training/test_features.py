@@ -22,8 +22,8 @@ from tests.model.micro import micro
 from tests.tiny_videos import write_clip
 from training import features
 from training.data.manifest import find_videos
-from training.errors import OutputError
-from training.features import Plan, make_features, place, read_pictures
+from training.errors import ClipError, ConfigError, OutputError
+from training.features import Plan, make_features, one_ahead, place, read_pictures
 from training.sentences import Sentence
 
 SIZE = micro().image_size
@@ -95,11 +95,39 @@ def test_another_run_goes_on_and_mends_what_is_damaged(sentences: list[Sentence]
     assert not list(out.rglob(".*")), "parts are left behind"
 
 
+def test_windows_are_read_one_batch_ahead_in_order_and_what_goes_wrong_there_is_said_here() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in (1, 2, 3):
+            made.append(number)
+            yield number
+        raise ClipError("the fourth is broken")
+
+    seen: list[int] = []
+    with pytest.raises(ClipError, match="the fourth"):
+        seen.extend(one_ahead(items()))
+    assert seen == made == [1, 2, 3]
+    left = one_ahead(items())
+    assert next(left) == 1
+    left.close()
+    assert made == [1, 2, 3, 1, 2], "one ahead, and nothing after the reader has gone"
+
+
 def test_a_folder_of_another_encoder_is_refused(sentences: list[Sentence], plan: Plan, tmp_path: Path) -> None:
     make_features(sentences[:1], plan, tmp_path / "out")
     with pytest.raises(OutputError, match="choose another folder"):
         make_features(sentences[:1], replace(plan, stride_frames=2), tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "features.json").read_text())["stride_frames"] == 4
+    there = json.loads((tmp_path / "out" / "features.json").read_text())
+    assert (there["stride_frames"], there["reader"]) == (4, "videos")
+
+
+def test_a_stride_that_would_skip_frames_is_refused_before_anything_is_written(
+    sentences: list[Sentence], plan: Plan, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="stride_frames is 17; from 1 to 16 every frame is in a window"):
+        make_features(sentences[:1], replace(plan, stride_frames=17), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def write_pictures(folder: Path, count: int, size: tuple[int, int] = (210, 260)) -> Path:

@@ -2,7 +2,7 @@
 
 A lexicon is performed by many signers; some are learned from, others tested on. Four rows: from a pretrained encoder
 and from random weights of its geometry, without and with the class-distribution loss. Clips and rows that are there
-are kept; run again to go on.
+are kept; run again to go on. With `--draw-only` the clips are drawn beforehand.
 
     OUT/lexicon        the clips, with split.csv
     OUT/rows/NAME      a run of `training.finetune` each, with its report
@@ -141,7 +141,7 @@ def as_markdown(outcomes: Sequence[Outcome], command: str) -> str:
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for clips, runs and reports.")],
     *,
-    start_from: Annotated[str, typer.Option(help="Checkpoint of the pretrained encoder.")],
+    start_from: Annotated[str, typer.Option(help="Checkpoint of the pretrained encoder.")] = "",
     untrained: Annotated[str, typer.Option(help="Its geometry with random weights.")] = "untrained:compact",
     signs: Annotated[int, typer.Option(min=2, help="In the lexicon.")] = 200,
     train_signers: Annotated[int, typer.Option(min=1, help="Who are learned from.")] = 6,
@@ -152,10 +152,16 @@ def main(
     ] = None,
     write: Annotated[Path | None, typer.Option(help="Write the table to this Markdown file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print figures instead of the table.")] = False,
+    draw_only: Annotated[
+        bool, typer.Option("--draw-only", help="Draw the clips and stop: they need no encoder.")
+    ] = False,
 ) -> None:
     """Perform a lexicon, fine-tune all rows on it, and print the table."""
     try:
         listed = render(out, num_signs=signs, num_train=train_signers, num_test=test_signers, assets=assets)
+        if draw_only:
+            typer.echo(f"{signs * (train_signers + test_signers)} clips in {listed.parent}")
+            return
         common = [f"data.folder={listed}", f"data.cache={out / 'cache'}", *(assignments or [])]
         outcomes = []
         for row in ROWS:

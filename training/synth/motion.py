@@ -113,6 +113,7 @@ def _perform(sign: Sign, rig: Rig, style: SignerStyle, rng: np.random.Generator,
         gloss=sign.gloss,
         gaze=gaze,
         mouth_open=mouth,
+        active=phases.active,
     )
 
 

@@ -34,6 +34,7 @@ from training.synth.retarget import (
     local_rotations,
     mirror_transforms,
     mirror_turns,
+    nearest_rotations,
     posed_points,
 )
 from training.synth.rig import Performance, Rig, pose_bones, pose_landmarks
@@ -196,15 +197,8 @@ def _upright(across: Reals, up: Reals) -> Reals:
 def _from_usual(frames: Reals, sigma_frames: float) -> Reals:
     """Turn of every frame from their median, smoothed: [T, 3, 3]."""
     calm = smooth(frames, sigma_frames)
-    usual = _orthogonal(np.median(calm, axis=0))
-    return _orthogonal(calm) @ usual.T
-
-
-def _orthogonal(matrices: Reals) -> Reals:
-    """The nearest rotations."""
-    u, _, vt = np.linalg.svd(matrices)
-    nearest: Reals = u @ vt
-    return nearest
+    usual = nearest_rotations(np.median(calm, axis=0))
+    return nearest_rotations(calm) @ usual.T
 
 
 def _angles(turns: Reals) -> Reals:

@@ -57,6 +57,13 @@ def mirror_transforms(transforms: Reals) -> Reals:
     return mirrored
 
 
+def nearest_rotations(matrices: Reals) -> Reals:
+    """The rotations [..., 3, 3] that are nearest to matrices of no negative determinant."""
+    u, _, vt = np.linalg.svd(matrices)
+    nearest: Reals = u @ vt
+    return nearest
+
+
 def girth_of(rig: Rig) -> Reals:
     """The girth of a rig's trunk, [8, 3] metres; the usual one where the rig has none."""
     return usual_girth(rig.landmarks.astype(float)) if rig.girth is None else rig.girth.astype(float)

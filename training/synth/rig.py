@@ -117,6 +117,8 @@ class Performance:
     """[T, 2] yaw (to the person's left) and pitch (up) of the eyes, radians; None: straight ahead."""
     mouth_open: Floats | None = None
     """[T] 0 closed to 1 wide open; None: closed."""
+    active: slice | None = None
+    """Frames of stroke and hold, while the sign has its form; None: not known."""
 
     @property
     def num_frames(self) -> int:

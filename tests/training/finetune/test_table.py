@@ -1,9 +1,16 @@
 import csv
 from pathlib import Path
 
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
 from tests.training.finetune.runs import run_config
+from training.errors import RenderUnavailableError
+from training.finetune import table
 from training.finetune.readers import read_labelled
 from training.finetune.table import ROWS, Outcome, Row, as_markdown, run_row, write_split
+from training.synth.device import open_context
 from training.synth.write import Entry
 
 
@@ -23,6 +30,25 @@ def test_the_last_signers_are_tested_on_and_never_learned_from(tmp_path: Path) -
     assert labelled.glosses == ("A", "B")
     assert (len(labelled.clips("train")), len(labelled.clips("test"))) == (12, 4)
     assert labelled.warnings == ()
+
+
+@pytest.mark.gl
+def test_clips_can_be_drawn_before_there_is_an_encoder(tmp_path: Path) -> None:
+    try:
+        open_context().release()
+    except RenderUnavailableError as error:
+        pytest.skip(str(error))
+    app = Typer()
+    app.command()(table.main)
+    words = [str(tmp_path), "--signs", "2", "--train-signers", "1", "--test-signers", "1"]
+    drawn = CliRunner().invoke(app, [*words, "--draw-only"])
+    assert (drawn.exit_code, drawn.output) == (0, f"4 clips in {tmp_path / 'lexicon'}\n")
+    labelled = read_labelled("entries", tmp_path / "lexicon" / "split.csv")
+    assert (len(labelled.clips("train")), len(labelled.clips("test"))) == (2, 2)
+    assert not (tmp_path / "rows").exists()
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 1
+    assert "start_from is empty" in refused.output
 
 
 def test_rows_are_pretrained_or_not_with_and_without_the_distribution() -> None:

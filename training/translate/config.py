@@ -1,0 +1,162 @@
+"""All settings of a translation run, as plain data. Where no source prints a value: "Decision"."""
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from training.assignments import assign, flatten, split
+from training.errors import ConfigError
+from training.fit.optimiser import Optimiser
+
+Units = Literal["words", "characters"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learned from."""
+
+    folder: str = ""
+    """Features, as `training.features` leaves them."""
+    units: Units = "words"
+    """What a text is made of, and what BLEU counts: words between spaces, or characters, as is usual for Chinese."""
+    drop_windows: float = 0.2
+    """Up to this share of a sentence's windows is left out whenever it is learned from. Decision."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """An encoder-decoder of torch's own transformer layers."""
+
+    width: int = 128
+    hidden: int = 256
+    """Of the layers between attentions."""
+    heads: int = 4
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    dropout: float = 0.2
+    reach_windows: int = 5
+    """Windows that the entrance looks at together, an odd number: an encoder of short windows sees no movement alone.
+    Decision."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What is asked for, as in Sign Language Transformers: the text, and along the way the glosses."""
+
+    words: float = 1.0
+    """Weight of the cross-entropy of the text."""
+    glosses: float = 1.0
+    """Weight of the CTC loss of the glosses, in sentences that have any; 0 leaves it out."""
+    label_smoothing: float = 0.1
+    """Of the text. Decision."""
+
+
+@dataclass(frozen=True)
+class TranslateConfig:
+    """A run. Everything is drawn from the seed."""
+
+    preset: str = "small"
+    """Where the settings come from, for the record."""
+    output: Path = Path("runs/translate")
+    """Folder of checkpoints, curves and the report."""
+    data: Data = field(default_factory=Data)
+    network: Network = field(default_factory=Network)
+    losses: Losses = field(default_factory=Losses)
+    optimiser: Optimiser = field(
+        default_factory=lambda: Optimiser(
+            learning_rate=1e-3, layer_decay=1.0, betas=(0.9, 0.998), weight_decay=0.01, warmup_steps=100
+        )
+    )
+    beam: int = 4
+    """Sentences that are kept in sight while one is written."""
+    max_units: int = 60
+    """After so many a sentence ends."""
+    seed: int = 0
+    steps: int = 800
+    minutes: float = math.inf
+    """Minutes of training in all, those before a resume included; the learning rate is at zero when they end."""
+    batch_size: int = 32
+    """Sentences."""
+    accumulate: int = 1
+    """Batches per step."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    log_every: int = 50
+    save_every: int = 200
+    validate_every: int = 100
+    """Steps between two translations of the split `dev`, where there is one: its best BLEU-4 chooses the checkpoint."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be.
+
+        Raises:
+            ConfigError: names the field, the value and what is allowed.
+        """
+        rules: dict[str, tuple[bool, str]] = {
+            "data.drop_windows": (0 <= self.data.drop_windows < 1, "at least 0 and below 1"),
+            "network.heads": (self.network.width % self.network.heads == 0, "a divisor of network.width"),
+            "network.width": (self.network.width % 2 == 0, "even"),
+            "network.reach_windows": (self.network.reach_windows % 2 == 1, "odd"),
+            "network.dropout": (0 <= self.network.dropout < 1, "at least 0 and below 1"),
+            "losses.words": (self.losses.words > 0, "more than 0"),
+            "losses.glosses": (self.losses.glosses >= 0, "at least 0"),
+            "losses.label_smoothing": (0 <= self.losses.label_smoothing < 1, "at least 0 and below 1"),
+            "minutes": (self.minutes > 0, "more than 0"),
+        }
+        rules |= {
+            name: (operator.attrgetter(name)(self) >= 1, "at least 1")
+            for name in ("beam", "max_units", "steps", "batch_size", "accumulate")
+        }
+        rules |= {
+            name: (getattr(self, name) >= 1, "at least 1") for name in ("log_every", "save_every", "validate_every")
+        }
+        for name, (holds, allowed) in rules.items():
+            if not holds:
+                raise ConfigError(f"{name} is {operator.attrgetter(name)(self)}; it must be {allowed}")
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain data."""
+        fields: dict[str, Any] = TypeAdapter(TranslateConfig).dump_python(self, mode="python")
+        return fields | {"output": str(self.output)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "TranslateConfig":
+        """The inverse of `to_json`."""
+        return TypeAdapter(cls).validate_python(fields)
+
+
+def small() -> TranslateConfig:
+    """For a few hundred sentences of few words, on a CPU."""
+    return TranslateConfig()
+
+
+def large() -> TranslateConfig:
+    """As wide and deep as Sign Language Transformers are published, for PHOENIX14T and CSL-Daily, on a GPU."""
+    return TranslateConfig(
+        preset="large",
+        network=Network(width=512, hidden=2048, heads=8, encoder_layers=3, decoder_layers=3, dropout=0.1),
+        optimiser=Optimiser(
+            learning_rate=5e-4, layer_decay=1.0, betas=(0.9, 0.998), weight_decay=0.001, warmup_steps=500
+        ),
+        steps=20_000,
+        save_every=1_000,
+        validate_every=1_000,
+    )
+
+
+PRESETS = {"small": small, "large": large}
+
+
+def override(config: TranslateConfig, given: Sequence[str]) -> TranslateConfig:
+    """A config with some fields set, each as KEY=VALUE.
+
+    Raises:
+        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
+    """
+    for assignment in given:
+        config = assign(config, *split(assignment), [key for key, _ in flatten(config)])
+    return config
