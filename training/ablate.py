@@ -21,7 +21,7 @@ from model.errors import ModelError
 from training.data.manifest import ListedClip
 from training.data.shard_files import write_whole
 from training.errors import TrainingError
-from training.evaluate.metrics import Metrics
+from training.evaluate.metrics import Metrics, summarise
 from training.evaluate.protocol import VectorRanker, evaluate, video_vectors
 from training.fit.console import messages
 from training.fit.distributed import join_world
@@ -157,7 +157,8 @@ def render_clips(out: Path, *, num_signs: int, num_signers: int, size_px: int, a
 
 
 def as_markdown(outcomes: Sequence[Outcome], command: str, config: PretrainConfig, num_signs: int) -> str:
-    """The table."""
+    """The table; guessing stands under it, because small runs learn little."""
+    chance = figures(summarise(range(num_signs)))
     rows = [
         f"| {one.name} | {one.steps} | {figures(one.weighted)} | {figures(one.plain)} | {one.paper_dcg} |"
         for one in outcomes
@@ -172,6 +173,7 @@ def as_markdown(outcomes: Sequence[Outcome], command: str, config: PretrainConfi
             "| row | steps | DCG / R@1 / R@5 | the same, plain average | DCG in the paper (WLASL2000) |",
             "|---|---|---|---|---|",
             *rows,
+            f"| guessing | | {chance} | {chance} | |",
             "",
         ]
     )

@@ -7,7 +7,8 @@ import typer
 from typer.testing import CliRunner
 
 from tests.fakes import FakeEncoder
-from training.ablate import ROWS, EveryWindowCounts, listed, main
+from training.ablate import ROWS, EveryWindowCounts, Outcome, as_markdown, listed, main
+from training.evaluate.metrics import summarise
 from training.pretrain.config import override, small
 
 
@@ -25,6 +26,14 @@ def test_an_average_counts_every_window() -> None:
     assert (EveryWindowCounts(encoder).encode(windows).activity == 1).all()
 
 
+def test_guessing_stands_under_the_rows() -> None:
+    found = summarise([0, 0, 1])
+    table = as_markdown([Outcome("angles", 3, 1.0, found, found, 45.1)], "python", small(), num_signs=2)
+    row, guessing = table.splitlines()[-2:]
+    assert row == "| angles | 3 | 87.7 / 66.7 / 100.0 | 87.7 / 66.7 / 100.0 | 45.1 |"
+    assert guessing == "| guessing | | 81.5 / 50.0 / 100.0 | 81.5 / 50.0 / 100.0 | |"  # (1 + 1 / log2 3) / 2
+
+
 @pytest.mark.slow
 def test_the_command_writes_the_table_and_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
     app = typer.Typer()
@@ -36,7 +45,7 @@ def test_the_command_writes_the_table_and_keeps_the_rows_that_are_done(tmp_path:
     rows = json.loads(result.stdout)
     assert [row["name"] for row in rows] == [row.name for row in ROWS]
     assert all(row["steps"] == 2 and 0 < row["weighted"]["dcg"] <= 100 for row in rows)
-    assert table.read_text().count("\n| ") == len(ROWS) + 1
+    assert table.read_text().count("\n| ") == len(ROWS) + 2
     assert len(list(listed(tmp_path / "out" / "clips" / "queries"))) == 3
     again = CliRunner().invoke(app, [str(tmp_path / "out"), *few, "--json"])
     assert json.loads(again.stdout) == rows

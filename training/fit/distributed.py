@@ -3,6 +3,10 @@
 The losses look at the batches of all processes as one. Every process gathers all predictions and computes the same
 total, in which only its own part carries a gradient. Summed over processes these gradients are those of the total;
 torch's DDP averages instead, so a process descends `world.size` times the total.
+
+Torch's DDP imports `torch.distributed.nn.functional` when it is made. Imported with a group, that module keeps it for
+good, as the default of its functions' arguments; then gloo's threads outlive the group and abort the process when one
+of them wants the interpreter while it is being closed. So it is imported here, before there is a group.
 """
 
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 
 from training.errors import ConfigError

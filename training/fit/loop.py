@@ -226,7 +226,7 @@ def set_rates(run: Run, share_of_time: float) -> float:
 
 def distributed(network: nn.Module, world: World) -> nn.Module:
     """The network as it is called in a step: its gradients are averaged over all processes."""
-    return network if world.size == 1 else DistributedDataParallel(network, broadcast_buffers=False)
+    return network if world.size == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 def step_seed(seed: int, step: int, rank: int = -1) -> int:
