@@ -39,8 +39,9 @@ run: $(SERVE) ## the service on SIGNDEX_HOST:SIGNDEX_PORT (127.0.0.1:8000)
 run-pose: $(POSE) ## the same, looking signs up by the skeleton of who signs: docs/skeleton.md
 	SIGNDEX_ENCODER=$${SIGNDEX_ENCODER:-pose} .venv-pose/bin/python -m app serve --make-admin-key
 
+# Files of tests side by side, one a core: a second thread inside each would only get in the way of the other process.
 test: $(DEV) $(SERVE) ## every test
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 soak: $(DEV) ## the tests that take minutes
 	.venv/bin/python -m pytest -m slow
