@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from model.checkpoint import load_strictly, load_tensors
 from model.config import EncoderConfig, compact
@@ -18,6 +17,7 @@ from training.closeup.learn import HandReader, Looks, closeup_loss, draw_batch, 
 from training.errors import ConfigError
 from training.fit.distributed import World
 from training.fit.files import commit
+from training.fit.loop import distributed
 from training.pretrain.network import PretrainNetwork, from_published
 from training.pretrain.state import LICENCE, weights_content
 
@@ -143,9 +143,7 @@ def teach(course: Course, lesson: Lesson, world: World, watch: Callable[[float, 
         world: the processes that take part; every one draws its own hands.
         watch: told of the loss and the mean cosine of bones after every step, in every process.
     """
-    network: nn.Module = course.reader
-    if world.size > 1:
-        network = DistributedDataParallel(course.reader, broadcast_buffers=False)
+    network = distributed(course.reader, world)
     earlier_s, start = course.elapsed_s, time.perf_counter()
     done = world.agree([course.elapsed_s / lesson.seconds])[0]
     while done < 1.0:
