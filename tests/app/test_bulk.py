@@ -92,42 +92,49 @@ def test_nothing_to_embed_is_done_at_once():
     assert list(embed_clips([], Embedder(FakeEncoder()))) == []
 
 
+@pytest.fixture
+def left():
+    """What is left of decoders since the test began: services of other tests may live in this process, too."""
+    before = decoders()
+    return lambda: [one for one in decoders() if one not in before]
+
+
 def decoders():
-    """What is left of threads that decode, and of their processes."""
+    """Threads that decode, and their processes."""
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("decoder-")]
     children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
     return threads + [pid for pid in children if "decoding.worker" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-def test_stopping_early_leaves_no_decoder_behind(clips):
+def test_stopping_early_leaves_no_decoder_behind(clips, left):
     with closing(embed_clips(clips, Embedder(FakeEncoder()), 3)) as embedded:
         next(embedded)
-    assert decoders() == []
+    assert left() == []
 
 
-def test_an_encoder_that_fails_ends_the_work_and_the_decoders(clips):
+def test_an_encoder_that_fails_ends_the_work_and_the_decoders(clips, left):
     encoder = FakeEncoder()
     encoder.error = MemoryError("no more")
     with pytest.raises(MemoryError), closing(embed_clips(clips, Embedder(encoder))) as embedded:
         list(embedded)
-    assert decoders() == []
+    assert left() == []
 
 
-def test_a_fault_of_a_decoder_is_no_skipped_clip(clips, monkeypatch):
+def test_a_fault_of_a_decoder_is_no_skipped_clip(clips, monkeypatch, left):
     def faulty(*_, **__):
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr("app.bulk.Decoder.cut", faulty)
     with pytest.raises(ZeroDivisionError, match="a fault"):
         list(embed_clips(clips, Embedder(FakeEncoder())))
-    assert decoders() == []
+    assert left() == []
 
 
-def test_processes_that_do_not_start_end_the_work_instead_of_skipping_every_clip(clips, monkeypatch):
+def test_processes_that_do_not_start_end_the_work_instead_of_skipping_every_clip(clips, monkeypatch, left):
     monkeypatch.setattr("app.decoding.decoder.sys.executable", "/bin/false")
     with pytest.raises(ServiceError, match="does not start"):
         list(embed_clips(clips, Embedder(FakeEncoder())))
-    assert decoders() == []
+    assert left() == []
 
 
 def test_a_process_that_a_clip_takes_down_costs_that_clip_alone(clips, monkeypatch):
