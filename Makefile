@@ -41,7 +41,7 @@ run-pose: $(POSE) ## the same, looking signs up by the skeleton of who signs: do
 
 # Files of tests side by side, one a core: a second thread inside each would only get in the way of the other process.
 test: $(DEV) $(SERVE) ## every test
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 
 soak: $(DEV) ## the tests that take minutes
 	.venv/bin/python -m pytest -m slow

@@ -16,6 +16,13 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side go files of tests; those of the service stay in one process and their order, for they look at it."""
+    for item in items:
+        of_the_service = ROOT / "tests" / "app" in item.path.parents
+        item.add_marker(pytest.mark.xdist_group("app" if of_the_service else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The shared clips folder's parent: clips/, bodies/, parity/ lie below it."""

@@ -102,8 +102,16 @@ def left():
 def decoders():
     """Threads that decode, and their processes."""
     threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("decoder-")]
-    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return threads + [pid for pid in children if "decoding.worker" in Path(f"/proc/{pid}/cmdline").read_text()]
+    children = [pid for task in Path("/proc/self/task").iterdir() for pid in told(task / "children").split()]
+    return threads + [pid for pid in children if "decoding.worker" in told(Path(f"/proc/{pid}/cmdline"))]
+
+
+def told(file):
+    """What a file of /proc says; nothing where its thread or process has ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_stopping_early_leaves_no_decoder_behind(clips, left):
