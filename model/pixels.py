@@ -21,10 +21,10 @@ def normalise(windows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def standardise(pixels: Tensor, channel: int) -> Tensor:
-    """Bytes to float32 of the same shape.
+    """Bytes to float32 of the same shape; a float32 tensor is changed in place.
 
     Args:
-        pixels: uint8, of any shape.
+        pixels: uint8, of any shape, or float32 from 0 to 255.
         channel: the axis of red, green and blue.
     """
     shape = [1] * pixels.ndim

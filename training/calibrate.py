@@ -30,11 +30,14 @@ from training.data.manifest import ListedClip, read_manifest
 from training.errors import DataError, TrainingError
 from training.evaluate.activity import Curve, follow
 from training.fit.files import write_whole
+from training.pretrain.state import with_weights
 
 WEIGHT, BIAS = "active_head.2.weight", "active_head.2.bias"
 SURE = 1e-5
 """Activities are kept so far from 0 and 1."""
 ROUNDS = 50
+LARGEST = 30.0
+"""Logit beyond which a sigmoid is 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def fit(rest: Floats, stroke: Floats) -> Scale:
     weights = np.repeat([0.5 / len(rest), 0.5 / len(stroke)], [len(rest), len(stroke)])
     found = np.array([1.0, 0.0])
     for _ in range(ROUNDS):  # Newton's method, held back a little where all is told apart
-        said = 1.0 / (1.0 + np.exp(-design @ found))
+        said = 1.0 / (1.0 + np.exp(-(design @ found).clip(-LARGEST, LARGEST)))
         curvature = design.T @ (design * (weights * said * (1.0 - said))[:, None]) + 1e-4 * np.eye(2)
         found = found - np.linalg.solve(curvature, design.T @ (weights * (said - is_stroke)) + 1e-4 * found)
     return Scale(float(found[0]), float(found[1]))
@@ -118,13 +121,8 @@ def main(
     except (TrainingError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    kept = ("encoder", "fps", "stride_frames", "kept_share", "licence", "trained", "step", "config")
-    told = f"{content['provenance']}; activity scaled by {scale.slope:.2f}, moved by {scale.offset:.2f}"
-    write_whole(
-        {name: content[name] for name in kept if name in content}
-        | {"model": applied(content["model"], scale), "provenance": told},
-        out,
-    )
+    how = f"activity scaled by {scale.slope:.2f}, moved by {scale.offset:.2f}"
+    write_whole(with_weights(content, applied(content["model"], scale), how), out)
     typer.echo(
         f"{out}: {len(rest)} windows in rest, {len(stroke)} in the stroke; logits times {scale.slope:.2f}"
         f" plus {scale.offset:.2f}"

@@ -33,13 +33,13 @@ from typing import Annotated, Any
 import torch
 import typer
 from torch import Tensor
-from torch.nn import functional as F
 
 from model.checkpoint import load_strictly, load_tensors
 from model.config import EncoderConfig
 from model.errors import ModelError
 from model.skeleton.kinematics import LEFT_HAND, NUM_KEYPOINTS, RIGHT_HAND
 from training.closeup.crops import FINGER_BONES
+from training.closeup.learn import bone_directions
 from training.data.augment import resize
 from training.data.loading import load_batches
 from training.data.samples import Batch, Source
@@ -48,6 +48,7 @@ from training.fit.files import write_whole
 from training.pretrain.config import Data
 from training.pretrain.network import PretrainNetwork, from_published
 from training.pretrain.sources import open_sources
+from training.pretrain.state import with_weights
 from training.prior_table import ACTIVITY, NUM_FRAMES
 
 BATCH = 16
@@ -150,13 +151,12 @@ def measure(network: PretrainNetwork, source: Source, num_windows: int) -> Measu
 def poses(batch: Batch, frame: int) -> tuple[Tensor, Tensor]:
     """What the best pose baseline compares, at one frame of every window: `Measured.poses` and `Measured.known`."""
     flat = torch.tensor(FLAT)
-    starts, ends = torch.tensor(FINGER_BONES).T
     both = (batch.targets, batch.masks)
     body, body_known = (values["body_pose"][:, frame].reshape(-1, NUM_KEYPOINTS, 3) for values in both)
     found, known = [], []
     for hand, (name, wrist) in enumerate(HANDS):
         points, points_known = (values[name][:, frame].reshape(-1, 21, 3) for values in both)
-        bones = F.normalize(points[:, ends] - points[:, starts], dim=-1) * flat / math.sqrt(len(FINGER_BONES))
+        bones = bone_directions(points) * flat / math.sqrt(len(FINGER_BONES))
         values = torch.cat([bones.flatten(1), WRISTS * body[:, wrist] * flat], dim=1)
         active = batch.targets[ACTIVITY][:, hand] > 0
         seen = points_known.flatten(1).all(dim=1) & body_known[:, wrist].all(dim=1)
@@ -230,14 +230,8 @@ def main(
     except (TrainingError, ModelError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    kept = ("encoder", "fps", "stride_frames", "kept_share", "licence", "trained", "step", "config")
-    how = f"power {power:g}, toward poses {toward_poses:g}"
-    told = f"{content['provenance']}; embeddings centred and evened out over {windows} windows, {how}"
-    write_whole(
-        {name: content[name] for name in kept if name in content}
-        | {"model": applied(content["model"], metric), "provenance": told},
-        out,
-    )
+    how = f"embeddings centred and evened out over {windows} windows, power {power:g}, toward poses {toward_poses:g}"
+    write_whole(with_weights(content, applied(content["model"], metric), how), out)
     shares = torch.linalg.eigvalsh(metric.matrix)
     typer.echo(
         f"{out}: a mean of length {float(metric.mean.norm()):.2f} taken off,"

@@ -1,7 +1,7 @@
 """How the encoder that comes with the repository was made: `python -m training.reproduce_default CLIPS POSES BODIES`.
 
 Without `--run` the steps are printed as commands; with it they are done, one after the other, each from where it
-stopped. It takes a GPU with 70 GB of memory and sixteen cores beside it for eleven minutes; with less of either,
+stopped. It takes a GPU with 75 GB of free memory and sixteen cores beside it for eleven minutes; with less of either,
 `--pairs` and the minutes say how much of it is done. Another machine gives other weights: drawing and time budgets
 differ.
 """

@@ -48,6 +48,12 @@ def test_the_fit_is_that_of_gradient_descent_on_the_balanced_loss() -> None:
     assert np.allclose([scale.slope, scale.offset], found.detach(), atol=1e-3)
 
 
+def test_what_is_told_apart_without_a_doubt_gives_numbers() -> None:
+    scale = fit(np.full(40, 1e-9, np.float32), np.full(3, 1.0, np.float32))
+    assert np.isfinite([scale.slope, scale.offset]).all()
+    assert scale.slope > 0
+
+
 def test_only_activity_changes() -> None:
     network = PretrainNetwork(micro()).eval()
     changed = PretrainNetwork(micro()).eval()

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from model.config import EncoderConfig
 from model.hiera import Hiera
 from model.pixels import standardise
-from training.closeup.crops import ROOM, Crops
+from training.closeup.crops import FINGER_BONES, ROOM, Crops
 
 NUM_BONES, NUM_POINTS = 20, 21
 
@@ -38,6 +38,12 @@ class HandReader(nn.Module):
         read = self.read(self.backbone(pictures)[-1].mean(dim=(1, 2)))
         bones, points = read[:, : 3 * NUM_BONES], read[:, 3 * NUM_BONES :]
         return bones.reshape(-1, NUM_BONES, 3), points.reshape(-1, NUM_POINTS, 2)
+
+
+def bone_directions(points: Tensor) -> Tensor:
+    """Where the bones of a hand point to: [.., 21, 3] -> [.., 20, 3] of length 1."""
+    starts, ends = torch.tensor(FINGER_BONES, device=points.device).T
+    return F.normalize(points[..., ends, :] - points[..., starts, :], dim=-1)
 
 
 def closeup_loss(read: tuple[Tensor, Tensor], bones: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 REAL is a folder of shards of real clips, as `training.shards write` makes them. Pairs of the same movement by two
 synthetic signers are drawn first, by processes of their own, and kept where they are learned from. Not while the
-network learns: on a GPU drawing and learning take turns, and fifteen processes that draw leave a sixteenth to it.
+network learns: on one GPU, beside fifteen processes that drew, it took one step a second instead of six.
 """
 
 import itertools
@@ -26,7 +26,7 @@ from training.contrast.real import num_moments, read_real
 from training.contrast.theatre import NUM_PERFORMERS, Programme
 from training.contrast.troupe import Troupe
 from training.data.shard_files import read_form
-from training.errors import ConfigError, TrainingError
+from training.errors import ConfigError, DataError, TrainingError
 from training.fit.distributed import join_world
 from training.fit.files import write_whole
 from training.priors import read_body
@@ -66,6 +66,8 @@ def main(
         files = tuple(find_motions(motions or ()))
         programme = Programme(seed, size_px, moments, files, assets=assets)
         with join_world(device) as world:
+            if world.size > 1:
+                raise ConfigError(f"{world.size} processes were started; this learns in one: start it without torchrun")
             course = take_up(lesson, out, world.device)
             with Troupe(programme, processes, first_cast) as troupe:
                 pool, exam = gather(real, validation, programme, pairs, world.device)
@@ -145,6 +147,10 @@ def draw(troupe: Troupe, pool: Pool, seconds: float) -> None:
                 pool.add(duet)
                 progress.update(task, completed=len(pool))
     took = time.perf_counter() - start
+    if seconds and not len(pool):
+        raise DataError(
+            f"no pair was drawn in {took:.0f} s; give --draw-s more: {troupe.skipped[:2] or 'none was ready'}"
+        )
     console.print(
         f"{len(pool)} pairs in {took:.0f} s, {len(troupe.skipped)} impossible: {troupe.skipped[:2]}", markup=False
     )

@@ -207,17 +207,29 @@ def teach(
         total, terms = step_losses(course, lesson, pool.rows, draw, generator)
         total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(course.network.parameters(), lesson.clip_norm)
+        terms |= {"total": total.detach(), "grad_norm": norm}
         if course.step % watch_every == 0:
-            told = {name: float(term) for name, term in (terms | {"total": total.detach(), "grad_norm": norm}).items()}
-            if not np.isfinite([told["total"], told["grad_norm"]]).all():
-                raise DivergedError(f"step {course.step}: {told}; lower the learning rate")
-            watch(told)
+            watch(numbers(course, terms))
         course.optimiser.step()
         course.optimiser.zero_grad()
         follow(course, lesson.averaged)
         course.step += 1
         course.num_windows += draw.rows.numel()
         course.elapsed_s = earlier_s + time.perf_counter() - start
+        if course.elapsed_s >= lesson.seconds:
+            numbers(course, terms)
+
+
+def numbers(course: Course, terms: Mapping[str, Tensor]) -> dict[str, float]:
+    """The terms of a step.
+
+    Raises:
+        DivergedError: the total or the gradient is no number.
+    """
+    told = {name: float(term) for name, term in terms.items()}
+    if not np.isfinite([told["total"], told["grad_norm"]]).all():
+        raise DivergedError(f"step {course.step}: {told}; lower the learning rate")
+    return told
 
 
 @torch.no_grad()

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.closeup.crops import FINGER_BONES
-from training.closeup.learn import Looks, relit
-from training.contrast.looks import plain
+from model.pixels import normalise
+from training.closeup.learn import Looks, bone_directions, relit
 from training.contrast.moments import COLUMNS
 from training.contrast.pool import Rows
 
@@ -47,7 +46,7 @@ def glimpses(rows: Rows, size_px: int, looks: Looks | None, generator: torch.Gen
     middle = 2.0 * square[:, :2] - 1.0 + 2.0 * away * move
     theta = torch.cat([away[..., None] * size[:, None, None] * matrix, middle[..., None]], dim=2)
     grid = F.affine_grid(theta, [num_hands, 1, size_px, size_px], align_corners=False)
-    frames = plain(rows.frames[moment]).flatten(1, 2)
+    frames = normalise(rows.frames[moment]).flatten(1, 2)
     pictures = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
     pictures = pictures.reshape(num_hands, 3, 2, size_px, size_px)
     if looks is not None:
@@ -55,7 +54,7 @@ def glimpses(rows: Rows, size_px: int, looks: Looks | None, generator: torch.Gen
 
     points = (points - square[:, None, :2]) / square[:, None, 2:] * flip[:, None]
     points = torch.einsum("bji,bkj->bki", matrix, points - move[:, None]) / size[:, None, None]
-    bones = directions(pose.float().mean(dim=1).reshape(num_hands, 21, 3))
+    bones = bone_directions(pose.float().mean(dim=1).reshape(num_hands, 21, 3))
     across = torch.einsum("bij,bkj->bki", matrix, bones[..., :2] * flip[:, None])
     return pictures, torch.cat([across, bones[..., 2:]], dim=-1), points
 
@@ -70,9 +69,3 @@ def _ways(count: int, looks: Looks | None, generator: torch.Generator) -> tuple[
     size = (looks.log_size * (2 * torch.rand(count, generator=generator, device=device) - 1)).exp()
     move = looks.move * torch.randn(count, 2, generator=generator, device=device)
     return torch.stack([turn.cos(), -turn.sin(), turn.sin(), turn.cos()], dim=1).reshape(-1, 2, 2), move, size
-
-
-def directions(points: Tensor) -> Tensor:
-    """Where the bones of a hand point to: [.., 21, 3] -> [.., 20, 3] of length 1."""
-    starts, ends = torch.tensor(FINGER_BONES, device=points.device).T
-    return F.normalize(points[..., ends, :] - points[..., starts, :], dim=-1)

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.pixels import normalise
 from training.closeup.learn import closeup_loss
 from training.contrast.course import Course
 from training.contrast.glimpses import glimpses
-from training.contrast.looks import plain
 from training.contrast.losses import pooled
 from training.contrast.pool import Rows, make_rows
 from training.contrast.real import RealClip
@@ -73,7 +73,7 @@ def _vectors(course: Course, exam: Exam) -> Tensor:
     features, activity = [], []
     for part in batches(exam):
         with autocast("auto", course.device):
-            output = course.average.encoder(plain(exam.rows.frames[part]))
+            output = course.average.encoder(normalise(exam.rows.frames[part]))
         features.append(output.features.float())
         activity.append(output.activity_logits.float())
     ends = np.cumsum(exam.counts)

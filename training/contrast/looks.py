@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.pixels import IMAGENET_MEAN, IMAGENET_STD
+from model.pixels import standardise
 
 BLOCK_PX = 8
 """Of a picture's compression."""
@@ -111,19 +111,7 @@ def changed(frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: 
     pictures = gain * pictures.clamp(1e-4, 1.0) ** gamma
     strength = looks.noise * draw(1)[clips][:, :, None, None, None]
     pictures = pictures + strength * torch.randn(pictures.shape, generator=generator, device=frames.device)
-    return standard(pictures.clamp(0.0, 1.0))
-
-
-def plain(frames: Tensor) -> Tensor:
-    """Moments without change: [N, 2, S, S, 3] uint8 -> [N, 3, 2, S, S] float32, standardised."""
-    return standard(frames.permute(0, 4, 1, 2, 3).float() / 255.0)
-
-
-def standard(pictures: Tensor) -> Tensor:
-    """[N, 3, ..] from 0 to 1 -> zero mean and unit variance over ImageNet."""
-    shape = (1, 3, *[1] * (pictures.ndim - 2))
-    mean, std = (torch.tensor(value, device=pictures.device).reshape(shape) for value in (IMAGENET_MEAN, IMAGENET_STD))
-    return (pictures - mean) / std
+    return standardise(255.0 * pictures.clamp(0.0, 1.0), 1)
 
 
 def cropped(pictures: Tensor, seen: Seen, clips: Tensor) -> Tensor:

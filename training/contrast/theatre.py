@@ -107,8 +107,8 @@ class Theatre:
             if programme.motions and rng.random() < programme.reenacted:
                 file = programme.motions[int(rng.integers(len(programme.motions)))]
                 name, motion = movement_of(file), at_rate(read_landmarks(file), FPS)
-            takes = [self._take(motion, signer, name, clip_rng(programme.seed, number, part))
-                     for part, signer in enumerate(signers)]  # fmt: skip
+            rngs = [clip_rng(programme.seed, number, part) for part in range(NUM_PERFORMERS)]
+            takes = [self._take(motion, *each) for each in zip(signers, rngs, strict=True)]
         except (SignError, PoseError) as error:
             raise SampleError(f"pair {number}: {error}") from error
         first, second = (self._moments(whole, rng, mirrored=mirrored) for whole in takes)
@@ -123,7 +123,7 @@ class Theatre:
             self._cast = number, signers, make_signs(PAIRS_PER_CAST, lexicon_seed(seed, number))
         return self._cast[1:]
 
-    def _take(self, motion: ClipLandmarks | Sign, signer: Signer, name: str, rng: np.random.Generator) -> Take:
+    def _take(self, motion: ClipLandmarks | Sign, signer: Signer, rng: np.random.Generator) -> Take:
         size = (self.programme.size_px, self.programme.size_px)
         rig = signer.body.rig
         scene = random_scene(rng, rig, *size, variety=Variety(blur_exposures=4))
@@ -132,7 +132,7 @@ class Theatre:
         scene = replace(scene, camera=camera, sway_percent=0.0)
         if isinstance(motion, Sign):
             return take(motion, signer, scene, size, rng, fps=FPS)
-        return take_of(reenact(motion, rig, name), signer, scene, size, rng)
+        return take_of(reenact(motion, rig, gloss=""), signer, scene, size, rng)
 
     def _moments(self, whole: Take, rng: np.random.Generator, *, mirrored: bool) -> Moments:
         size_px = self.programme.size_px

@@ -4,11 +4,13 @@
 `python -m model.export` takes. Files are replaced in one step: a run that is killed while it writes keeps the old one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from model.checkpoint import load_kinetics, load_strictly, load_tensors, read_checkpoint
 from training.errors import ResumeError
@@ -48,6 +50,19 @@ def weights_content(
         "trained": True,
         "step": step,
     }
+
+
+def with_weights(content: Mapping[str, Any], model: dict[str, Tensor], how: str) -> dict[str, Any]:
+    """A checkpoint with other weights and without a run to go on with.
+
+    Args:
+        content: of the checkpoint that it was.
+        model: the weights, under the published names.
+        how: they came about, for the provenance.
+    """
+    kept = ("encoder", "fps", "stride_frames", "kept_share", "licence", "trained", "step", "config")
+    told = {"model": model, "provenance": f"{content['provenance']}; {how}"}
+    return {name: content[name] for name in kept if name in content} | told
 
 
 @dataclass

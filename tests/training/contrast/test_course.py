@@ -1,6 +1,8 @@
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -78,15 +80,22 @@ def test_heads_begin_with_the_mean_pose(pool: Pool) -> None:
     assert torch.allclose(head, 2 * (values.float() * known).sum(0) / known.sum(0), atol=1e-3)
 
 
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which every step takes a second."""
+    monkeypatch.setattr("training.contrast.course.time", SimpleNamespace(perf_counter=itertools.count().__next__))
+
+
+@pytest.mark.usefixtures("seconds")
 def test_learning_brings_the_same_movement_together(pool: Pool) -> None:
-    course = begin(replace(LESSON, learning_rate=3e-3), CPU)
+    lesson = replace(LESSON, seconds=12.0, learning_rate=3e-3)
+    course = begin(lesson, CPU)
     told: list[dict[str, float]] = []
-    lesson = replace(LESSON, seconds=4.0, learning_rate=3e-3)
     teach(course, lesson, pool, watch=told.append, watch_every=1)
-    assert course.step == len(told) > 5
+    assert course.step == len(told) == 12
     assert course.num_windows == course.step * 5 * 2 * 2
     assert told[-1]["total"] < told[0]["total"]
-    assert course.elapsed_s >= 4.0
+    assert course.elapsed_s == 12.0
 
 
 def test_a_loss_that_is_no_number_stops_the_run(pool: Pool) -> None:
@@ -95,6 +104,16 @@ def test_a_loss_that_is_no_number_stops_the_run(pool: Pool) -> None:
         course.network.encoder.fc[1].weight.fill_(math.nan)
     with pytest.raises(DivergedError, match="lower the learning rate"):
         teach(course, replace(LESSON, seconds=60.0), pool, watch=lambda _: None)
+
+
+@pytest.mark.usefixtures("seconds")
+def test_a_last_step_that_is_no_number_is_not_kept_either(pool: Pool) -> None:
+    course = begin(LESSON, CPU)
+    course.step = 1  # of which nobody is told
+    with torch.no_grad():
+        course.network.encoder.fc[1].weight.fill_(math.nan)
+    with pytest.raises(DivergedError, match="step"):
+        teach(course, replace(LESSON, seconds=1.0), pool, watch=lambda _: None)
 
 
 def test_the_average_follows_the_weights() -> None:
@@ -192,6 +211,15 @@ def test_the_command_draws_learns_and_leaves_an_encoder(gl: None, real: Path, tm
     again = CliRunner().invoke(app, words(real, out))
     assert again.exit_code == 1
     assert "is finished" in again.output
+
+
+@pytest.mark.gl
+def test_a_run_for_which_nothing_was_drawn_says_so(gl: None, real: Path, tmp_path: Path) -> None:  # noqa: F811
+    given = words(real, tmp_path / "last.pt")
+    given[given.index("--draw-s") + 1] = "0.001"
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 1
+    assert "no pair was drawn" in result.output
 
 
 def test_an_encoder_of_another_size_than_the_clips_is_refused(real: Path, tmp_path: Path) -> None:

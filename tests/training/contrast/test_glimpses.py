@@ -2,11 +2,11 @@ import numpy as np
 import torch
 
 from model.encoder import Frames
+from model.pixels import standardise
 from tests.training.contrast.stage import in_picture, points, pose_of
 from training.closeup.crops import cut_hands
 from training.closeup.learn import Looks
 from training.contrast.glimpses import glimpses
-from training.contrast.looks import standard
 from training.contrast.moments import Moments, describe
 from training.contrast.pool import Rows, make_rows
 from training.data.shard_files import StoredPose
@@ -46,7 +46,7 @@ def test_hands_are_those_that_are_cut_out_of_shards() -> None:
 
 
 def test_dots_are_found_at_the_points_however_hands_are_turned() -> None:
-    white = standard(torch.ones(1, 3, 1))[0, 0, 0]
+    white = standardise(torch.full((1, 3, 1), 255.0), 1)[0, 0, 0]
     for seed in range(5):
         pictures, _, seen = glimpses(rows_of(), 96, TURNED, torch.Generator().manual_seed(seed))
         for picture, places in zip(pictures[:, 0, 0], seen, strict=True):

@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from model.pixels import normalise
 from training.contrast.looks import (
     BLOCK_PX,
     Looks,
@@ -11,7 +12,6 @@ from training.contrast.looks import (
     cropped,
     draw_seen,
     less_detail,
-    plain,
 )
 
 NOTHING = Looks((1.0, 1.0), 1.0, 0.0, 0.0, 0.0, 0.0, (8, 9), 0.0, 0.0, 0.0)
@@ -31,7 +31,7 @@ def generator() -> torch.Generator:
 def test_without_any_change_pictures_stay() -> None:
     seen = Seen(torch.ones(2, 2), torch.zeros(2, 2))
     clips = torch.tensor([0, 0, 1, 1])
-    assert torch.allclose(changed(frames(), seen, clips, NOTHING, generator()), plain(frames()), atol=1e-2)
+    assert torch.allclose(changed(frames(), seen, clips, NOTHING, generator()), normalise(frames()), atol=1e-2)
 
 
 def test_squares_go_where_their_pixels_go() -> None:
