@@ -2,9 +2,9 @@
 
     clips -> decoders -> windows, as filmed and mirrored -> batches across clips -> encoder -> clips again
 
-Every batch has the same number of windows, the last one filled up: ONNX Runtime computes other last digits for other
-batch sizes, but the same ones for a window wherever in the batch it lies and whatever lies beside it. So the embeddings
-of a clip do not depend on which clips it is embedded with: docs/decisions/bulk-over-ray.md.
+Every batch has the same number of windows, the last one filled up: on a GPU, ONNX Runtime computes other last digits
+for other batch sizes, but the same ones for a window wherever in the batch it lies and whatever lies beside it. So the
+embeddings of a clip do not depend on which clips it is embedded with: docs/decisions/bulk-over-ray.md.
 
 Decoders are processes like those of queries, each with a thread that waits for it: a video that takes FFmpeg down, or
 that would take all memory, costs itself and nothing else. What waits for the encoder is bounded, so memory does not

@@ -6,6 +6,7 @@ first, wheel, driver, libraries, and the first step that fails is named.
 
 import contextlib
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +28,8 @@ LIBRARIES = {
     "CUDAExecutionProvider": "libonnxruntime_providers_cuda.so",
     "TensorrtExecutionProvider": "libonnxruntime_providers_tensorrt.so",
 }
+MAX_RUNS = 8
+"""Cores beyond that share a run: clips don't have so many windows that each could have one to itself."""
 DISTRIBUTIONS = ("onnxruntime", "onnxruntime-gpu")
 GPU_GROUP = "`uv sync --no-default-groups --group gpu`, or the gpu image"
 OR_CPU = "or set SIGNDEX_PROVIDER=cpu"
@@ -39,7 +42,7 @@ class Device:
     provider: str = "cpu"
     """`cpu`, `cuda` or `tensorrt`."""
     threads: int = 0
-    """Of one run on the processor; 0 takes all cores."""
+    """Cores that the encoder takes; 0 takes all."""
     memory_bytes: int = 0
     """The most that ONNX Runtime takes of the GPU's memory for its arena; 0 sets no limit."""
     engines: Path | None = None
@@ -49,6 +52,16 @@ class Device:
     def is_gpu(self) -> bool:
         """Whether it is one."""
         return self.provider != "cpu"
+
+    @property
+    def num_cores(self) -> int:
+        """Cores that the encoder takes."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    @property
+    def num_runs(self) -> int:
+        """How many windows are encoded side by side, each by a run of its own."""
+        return 1 if self.is_gpu else min(self.num_cores, MAX_RUNS)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The encoder file, run by ONNX Runtime."""
 
 import hashlib
-import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -23,10 +24,14 @@ DEFAULT_ENCODER = Path(__file__).parent / "encoders" / "default.onnx"
 
 HALF_SUFFIX = ".fp16.onnx"
 
-BATCH_SIZES = (8, 4, 2, 1)
-"""Windows per run. A fixed set, so that memory is bounded and every shape can be warmed."""
-GPU_BATCH_SIZES = (32, 16, *BATCH_SIZES)
-"""The same on a GPU, which fewer windows leave idle."""
+BATCH_SIZES = (1,)
+"""Windows per run on a processor: several runs side by side, a thread each, encode more than all threads in one run,
+above all where other work keeps one of them waiting (docs/decisions/a-window-a-run.md)."""
+GPU_BATCH_SIZES = (32, 16, 8, 4, 2, 1)
+"""The same on a GPU, which few windows leave idle. A fixed set, so that memory is bounded and every shape can be
+warmed."""
+MIN_AT_ONCE = 8
+"""Windows that are best given to a processor together, or twice as many as it has runs."""
 
 OUTPUTS = ("embedding", "activity")
 
@@ -48,7 +53,7 @@ class OnnxEncoder:
         Args:
             path: the ONNX file.
             provider: `cpu`, `cuda` or `tensorrt`. What is asked for is obtained, or refused: never the CPU in silence.
-            threads: of one run on the CPU; 0 takes all cores.
+            threads: cores that it takes; 0 takes all.
             gpu_memory_bytes: the most that is taken of the GPU's memory; 0 sets no limit.
             engines: the folder where TensorRT keeps what it builds.
 
@@ -77,7 +82,9 @@ class OnnxEncoder:
             raise EncoderContractError(f"{file.path}: {error}") from error
         self.device = device
         self._batch_sizes = GPU_BATCH_SIZES if device.is_gpu else BATCH_SIZES
-        self.info: EncoderInfo = replace(info, num_at_once=self._batch_sizes[0])
+        num_at_once = GPU_BATCH_SIZES[0] if device.is_gpu else max(MIN_AT_ONCE, 2 * device.num_runs)
+        self.info: EncoderInfo = replace(info, num_at_once=num_at_once)
+        self._runs = ThreadPoolExecutor(device.num_runs, "encoder") if device.num_runs > 1 else None
         self._prunes = "visible" in input_shapes(self._session)
         self._bound = BoundSession(self._session, info.config.dim, "cuda") if device.is_gpu else None
 
@@ -88,21 +95,28 @@ class OnnxEncoder:
             ValueError: windows or mask units of another shape than the encoder takes.
         """
         self._check_request(windows, visible)
-        parts, start = [], 0
-        while start < len(windows):
-            size = next(size for size in self._batch_sizes if size <= len(windows) - start)
-            rows = slice(start, start + size)
-            parts.append(self._run(windows[rows], None if visible is None else visible[rows]))
-            start += size
+
+        def run(rows: slice) -> tuple[Floats, Floats]:
+            return self._run(windows[rows], None if visible is None else visible[rows])
+
+        side_by_side = map if self._runs is None else self._runs.map
+        parts = list(side_by_side(run, self._batches(len(windows))))
         return Encoding(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
+
+    def _batches(self, num_windows: int) -> Iterator[slice]:
+        """The rows of every run, the largest batches first."""
+        start = 0
+        while start < num_windows:
+            size = next(size for size in self._batch_sizes if size <= num_windows - start)
+            yield slice(start, start + size)
+            start += size
 
     def warm(self) -> None:
         """Run every batch size once, as it will be run, so that the first query does not pay for memory and kernels."""
-        largest, *between, smallest = self._batch_sizes
-        windows = np.zeros((largest, *self._config.window_size, 3), np.uint8)
+        windows = np.zeros((self.info.num_at_once, *self._config.window_size, 3), np.uint8)
         visible = looked_at(windows, self._config, self.info.kept_share)
         # The ends first: TensorRT builds an engine for the sizes from the smallest to the largest that it has seen.
-        for size in (largest, smallest, *between):
+        for size in (len(windows), *reversed(self._batch_sizes)):
             self.encode(windows[:size], None if visible is None else visible[:size])
 
     def _run(self, windows: Frames, visible: Ints | None) -> tuple[Floats, Floats]:
@@ -152,7 +166,7 @@ def load_file(path: Path, device: Device) -> LoadedFile:
     if not path.is_file():
         raise EncoderFileError(f"there is no encoder file at {path}; `python -m model.export` writes one")
     content = path.read_bytes()
-    session = open_session(content, path, device)
+    session = open_session(content, path, device, num_runs=device.num_runs)
     metadata = session.get_modelmeta().custom_metadata_map
     try:
         return LoadedFile(path, session, read_metadata(metadata, hashlib.sha256(content).hexdigest()[:12]))
@@ -169,8 +183,8 @@ def half_beside(path: Path) -> Path:
     return half if half.is_file() else path
 
 
-def open_session(content: bytes, path: Path, device: Device) -> ort.InferenceSession:
-    """An ONNX Runtime session on exactly the device asked for.
+def open_session(content: bytes, path: Path, device: Device, *, num_runs: int = 1) -> ort.InferenceSession:
+    """An ONNX Runtime session on exactly the device asked for, whose cores so many runs side by side share.
 
     Raises:
         ProviderError: the device can't be had, and why.
@@ -179,7 +193,7 @@ def open_session(content: bytes, path: Path, device: Device) -> ort.InferenceSes
     devices.require(device)
     options = ort.SessionOptions()
     # Left to itself, ONNX Runtime pins its threads to cores, which halves its speed beside other work.
-    options.intra_op_num_threads = device.threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = device.num_cores // num_runs
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:

@@ -1,13 +1,18 @@
 """Where to cut a square out of a clip so that the signer's hands stay in it."""
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Frames
 
+LOOKAHEAD_S = 10.0
+"""The crop is decided from the movement in this much of the beginning: most signs whole."""
+LOOKAHEAD_BYTES = 64 * 2**20
+"""What the look-ahead may hold of reduced frames; for odd shapes it is shortened."""
 MIN_CHANGE = 10
 """Levels by which a pixel must change to count as moving: above what cameras and codecs leave of a still wall."""
 NOISE_FACTOR = 4
@@ -18,6 +23,41 @@ EDGE_SHARE = 0.1
 """Movement in this share of a crop at either end does not count as kept: hands need room there."""
 KEPT_SHARE = 0.98
 """Crops that keep this share of the most movement that any crop keeps are as good as each other."""
+
+
+def cropped(frames: Iterator[Frames], size: int, fps: float) -> Iterator[Frames]:
+    """Frames cut to a square, all at the same place, which the beginning decides.
+
+    Args:
+        frames: of one shape, [rows, columns, 3] uint8, the shorter side `size`.
+        size: pixels.
+        fps: frames per second.
+
+    Yields:
+        [size, size, 3], contiguous.
+    """
+    first = next(frames, None)
+    if first is None:
+        return
+    ahead = [first, *itertools.islice(frames, _num_ahead(first, fps) - 1)]
+    offset, (height, width) = crop_offset(ahead, size), first.shape[:2]
+    top, left = (offset, 0) if height > width else (0, offset)
+    for frame in itertools.chain(_handed_over(ahead), frames):
+        yield np.ascontiguousarray(frame[top : top + size, left : left + size])
+
+
+def _handed_over(frames: list[Frames]) -> Iterator[Frames]:
+    """The frames in order, none of which is kept once it is given."""
+    frames.reverse()
+    while frames:
+        yield frames.pop()
+
+
+def _num_ahead(frame: Frames, fps: float) -> int:
+    """How many frames to look at before the crop is decided."""
+    if frame.shape[0] == frame.shape[1]:
+        return 1
+    return max(1, min(math.ceil(LOOKAHEAD_S * fps), LOOKAHEAD_BYTES // frame.nbytes))
 
 
 def crop_offset(frames: Sequence[Frames], size: int) -> int:
@@ -55,12 +95,22 @@ def movement(frames: Sequence[Frames]) -> NDArray[np.int64]:
     """
     short_axis = int(np.argmin(frames[0].shape[:2]))
     counts = np.zeros(max(frames[0].shape[:2]), np.int64)
-    for before, after in itertools.pairwise(frames):
-        if before is after:
+    before = np.ascontiguousarray(frames[0][..., 1])
+    for shown_before, shown in itertools.pairwise(frames):
+        if shown_before is shown:
             continue
-        change = np.abs(after[..., 1].astype(np.int16) - before[..., 1])
-        noise = float(np.median(change[::2, ::2]))  # a quarter of the pixels tells the median as well
-        moving = change > max(MIN_CHANGE, NOISE_FACTOR * noise)
-        if moving.mean() <= MAX_CHANGED_SHARE:
-            counts += moving.sum(short_axis)
+        after = np.ascontiguousarray(shown[..., 1])
+        change = np.maximum(before, after) - np.minimum(before, after)
+        noise = _median(change[::2, ::2])  # a quarter of the pixels tells the median as well
+        moving = change > np.uint8(min(255, max(MIN_CHANGE, NOISE_FACTOR * noise)))
+        if np.count_nonzero(moving) <= MAX_CHANGED_SHARE * moving.size:
+            counts += np.count_nonzero(moving, axis=short_axis)
+        before = after
     return counts
+
+
+def _median(levels: NDArray[np.uint8]) -> float:
+    """The median of levels, counted instead of sorted."""
+    below = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    middle = np.searchsorted(below, [(levels.size - 1) // 2, levels.size // 2], side="right")
+    return float(middle.mean())

@@ -1,7 +1,6 @@
 """Sampling a video by time: frames at the encoder's rate, cut to a square that keeps the signer."""
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -12,14 +11,10 @@ import numpy as np
 from model.encoder import Frames
 from model.errors import VideoBrokenError, VideoTooLongError, VideoTooShortError
 from model.video.container import TimedPicture, VideoReader
-from model.video.crop import crop_offset
+from model.video.crop import cropped
 from model.video.facts import VideoFacts, VideoLimits, VideoSource
 from model.video.picture import Reducer
 
-LOOKAHEAD_S = 10.0
-"""The crop is decided from the movement in this much of the beginning: most signs whole."""
-LOOKAHEAD_BYTES = 64 * 2**20
-"""What the look-ahead may hold of reduced frames; for odd shapes it is shortened."""
 TIME_TOLERANCE_S = 0.0006
 """Containers round times, WebM to milliseconds: a picture that starts this much later still counts as on display."""
 MAX_DAMAGED_SHARE = 0.5
@@ -154,32 +149,11 @@ class FrameStream(Iterator[Frames]):
 
     def _read(self) -> Iterator[Frames]:
         try:
-            yield from self._cropped() if self._sampling.square else map(np.ascontiguousarray, self._sampled())
+            wanted, frames = self._sampling, self._sampled()
+            yield from cropped(frames, wanted.size, wanted.fps) if wanted.square else map(np.ascontiguousarray, frames)
             self._finish()
         finally:
             self._reader.close()
-
-    def _cropped(self) -> Iterator[Frames]:
-        """Frames cut to a square, all at the same place."""
-        sampled = self._sampled()
-        ahead: deque[Frames] = deque()
-        for frame in sampled:
-            ahead.append(frame)
-            if len(ahead) >= self._num_ahead(frame):
-                break
-        if not ahead:
-            return
-        cut = _square(ahead[0].shape, crop_offset(list(ahead), self._sampling.size), self._sampling.size)
-        while ahead:
-            yield np.ascontiguousarray(ahead.popleft()[cut])
-        for frame in sampled:
-            yield np.ascontiguousarray(frame[cut])
-
-    def _num_ahead(self, frame: Frames) -> int:
-        """How many frames to look at before the crop is decided."""
-        if frame.shape[0] == frame.shape[1]:
-            return 1
-        return max(1, min(math.ceil(LOOKAHEAD_S * self._sampling.fps), LOOKAHEAD_BYTES // frame.nbytes))
 
     def _sampled(self) -> Iterator[Frames]:
         """Reduced frames at the wanted rate."""
@@ -302,9 +276,3 @@ def _check_stretch(sampling: Sampling) -> None:
         raise VideoTooShortError(f"the stretch asked for starts at {start_s:g} s; allowed is 0 to {LATEST_START_S:g} s")
     if not end_s > start_s:
         raise VideoTooShortError(f"the stretch asked for ends at {end_s:g} s; allowed is later than {start_s:g} s")
-
-
-def _square(shape: tuple[int, ...], offset: int, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the crop that begins at `offset` along the longer side."""
-    cut, whole = slice(offset, offset + size), slice(None)
-    return (cut, whole) if shape[0] > shape[1] else (whole, cut)

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from model.devices import Device
 from model.errors import EncoderContractError, EncoderFileError, ProviderError
 from model.metadata import KEY, write_metadata
 from model.runtime import OnnxEncoder, half_beside
@@ -116,6 +117,26 @@ def test_a_device_that_is_not_there_is_refused_not_replaced(encoder_file: Path) 
         OnnxEncoder(encoder_file, provider="cuda")
     with pytest.raises(ProviderError, match="allowed are cpu, cuda, tensorrt"):
         OnnxEncoder(encoder_file, provider="tpu")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_window_has_the_same_embedding_whoever_it_is_encoded_with_and_however_many_cores_there_are(
+    encoder_file: Path, threads: int
+) -> None:
+    encoder = OnnxEncoder(encoder_file, threads=threads)
+    windows = np.random.default_rng(0).integers(0, 256, (7, *micro().window_size, 3), dtype=np.uint8)
+    alone = OnnxEncoder(encoder_file, threads=1)
+    together = encoder.encode(windows)
+    for row, window in enumerate(windows):
+        assert (alone.encode(window[None]).embedding[0] == together.embedding[row]).all()
+        assert (alone.encode(window[None]).activity[0] == together.activity[row]).all()
+
+
+@pytest.mark.parametrize(("threads", "runs", "at_once"), [(1, 1, 8), (2, 2, 8), (6, 6, 12), (8, 8, 16), (32, 8, 16)])
+def test_every_core_has_a_run_up_to_eight(encoder_file: Path, threads: int, runs: int, at_once: int) -> None:
+    assert Device(threads=threads).num_runs == runs
+    assert Device("cuda", threads=threads).num_runs == 1
+    assert OnnxEncoder(encoder_file, threads=threads).info.num_at_once == at_once
 
 
 class SilentFallback(ort.InferenceSession):

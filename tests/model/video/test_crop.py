@@ -1,6 +1,7 @@
 """The square crop goes where the movement is, and stays there."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -53,6 +54,23 @@ def test_movement_is_counted_where_it_is():
     counts = movement(frames)
     np.testing.assert_array_equal(np.flatnonzero(counts), np.arange(70, 75))
     assert counts[72] == 2 * 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), noise=st.sampled_from([0, 1, 3, 12, 90]), portrait=st.booleans())
+def test_movement_is_what_stands_out_from_the_median_change(seed, noise, portrait):
+    rng = np.random.default_rng(seed)
+    pictures = [p + rng.normal(0, noise, p.shape) for p in moving_square(5, width=51, height=32, centre=(25, 16))]
+    frames = [np.clip(picture, 0, 255).astype(np.uint8) for picture in pictures]
+    if portrait:
+        frames = [np.ascontiguousarray(frame.transpose(1, 0, 2)) for frame in frames]
+    expected = np.zeros(51, int)
+    for before, after in itertools.pairwise(frames):
+        change = np.abs(after[..., 1].astype(float) - before[..., 1])
+        moving = change > max(10, 4 * np.median(change[::2, ::2]))
+        if moving.mean() <= 0.5:
+            expected += moving.sum(axis=1 if portrait else 0)
+    np.testing.assert_array_equal(movement(frames), expected)
 
 
 @pytest.mark.parametrize("centre", [40, 96, 152])
