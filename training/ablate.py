@@ -17,17 +17,17 @@ import typer
 
 from model.checkpoint import read_checkpoint
 from model.encoder import Encoder, EncoderInfo, Encoding, Frames, Ints
-from model.errors import ModelError
+from training.assignments import read_preset
+from training.commands import refusals
 from training.data.manifest import ListedClip
 from training.data.shard_files import write_whole
-from training.errors import TrainingError
 from training.evaluate.metrics import Metrics, summarise
 from training.evaluate.protocol import VectorRanker, evaluate, video_vectors
 from training.fit.console import messages
 from training.fit.distributed import join_world
 from training.fit.files import LAST
 from training.pretrain.__main__ import train
-from training.pretrain.config import PRESETS, PretrainConfig, override, read_preset
+from training.pretrain.config import PRESETS, PretrainConfig, override
 from training.pretrain.validation import NetworkEncoder
 from training.synth.bench import body_source
 from training.synth.write import RenderPlan, render_dictionary, slug
@@ -203,17 +203,14 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcomes as JSON.")] = False,
 ) -> None:
     """Run all rows of the paper's ablation and print the table."""
-    try:
+    with refusals():
         common = ["mask=0.5", f"data.sources={DEBUG_SOURCE}"] if preset == "debug" else []
-        config = override(read_preset(preset), [*common, f"steps={steps}", *(assignments or [])])
+        config = override(read_preset(PRESETS, preset), [*common, f"steps={steps}", *(assignments or [])])
         render_clips(out / "clips", num_signs=signs, num_signers=signers, size_px=128, assets=assets)
         outcomes = []
         for row in ROWS:
             messages.print(f"row: {row.name}", markup=False)
             outcomes.append(run_row(row, config, out / "rows", out / "clips"))
-    except (TrainingError, ModelError) as error:
-        messages.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from error
     scale = f"--preset {preset} --steps {steps} --signs {signs} --signers {signers}"
     extra = "".join(f" --set {assignment}" for assignment in assignments or ()) + (" --assets BODIES" if assets else "")
     command = f"python -m training.ablate OUT {scale}{extra}"

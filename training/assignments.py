@@ -5,7 +5,9 @@ A config is a dataclass whose fields are values or such dataclasses again; the f
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from training.errors import ConfigError
 
 C = TypeVar("C")
+
+Rules = Mapping[str, tuple[bool, str]]
+"""By the field's name, as `flatten` gives it: whether its value can be, and what is allowed."""
 
 
 def flatten(config: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -52,6 +57,63 @@ def assign(config: C, key: str, text: str, valid: Sequence[str]) -> C:
     if key not in dict(flatten(config)):
         raise ConfigError(f"unknown setting {key!r}; valid are {', '.join(valid)}")
     return _set(config, key.split("."), text, key)
+
+
+def override(config: C, given: Sequence[str]) -> C:
+    """A config with some fields set, each as KEY=VALUE; the one given stays as it is.
+
+    Raises:
+        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
+    """
+    valid = list(dict(flatten(config)))
+    for assignment in given:
+        config = assign(config, *split(assignment), valid)
+    return config
+
+
+def read_preset(presets: Mapping[str, Callable[[], C]], name: str) -> C:
+    """A preset by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in presets:
+        raise ConfigError(f"preset is {name!r}; allowed are {', '.join(presets)}")
+    return presets[name]()
+
+
+def require(config: object, rules: Rules) -> None:
+    """Refuse values that can't be.
+
+    Raises:
+        ConfigError: names the field, the value and what is allowed.
+    """
+    for name, (holds, allowed) in rules.items():
+        if not holds:
+            raise ConfigError(f"{name} is {operator.attrgetter(name)(config)}; it must be {allowed}")
+
+
+def positive(config: object, names: Sequence[str]) -> Rules:
+    """The rule of fields that count something: at least 1."""
+    return {name: (operator.attrgetter(name)(config) >= 1, "at least 1") for name in names}
+
+
+def as_plain_data(config: object) -> dict[str, Any]:
+    """All fields as plain data, paths as text; `from_plain_data` takes it back."""
+    fields: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="python")
+    return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+
+
+def from_plain_data(kind: type[C], fields: dict[str, Any]) -> C:
+    """A config out of plain data.
+
+    Raises:
+        ConfigError: it is of another version of this program.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(fields)
+    except ValidationError as error:
+        raise ConfigError(f"these settings are not of this version: {error}") from error
 
 
 def differences(

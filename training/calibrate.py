@@ -23,11 +23,11 @@ from torch import Tensor
 from model.checkpoint import load_tensors
 from model.embed import Embedder
 from model.encoder import Floats
-from model.errors import ModelError
 from model.export import export_checkpoint
 from model.runtime import OnnxEncoder
+from training.commands import refusals
 from training.data.manifest import ListedClip, read_manifest
-from training.errors import DataError, TrainingError
+from training.errors import DataError
 from training.evaluate.activity import Curve, follow
 from training.fit.files import write_whole
 from training.pretrain.state import with_weights
@@ -109,7 +109,7 @@ def main(
     count: Annotated[int, typer.Option(min=2, help="Clips, spread over the list.")] = 60,
 ) -> None:
     """Scale a checkpoint's activity."""
-    try:
+    with refusals():
         listed = read_manifest(clips)
         rows = np.linspace(0, len(listed) - 1, min(count, len(listed))).round().astype(int)
         content = load_tensors(checkpoint)
@@ -118,9 +118,6 @@ def main(
         rest = np.concatenate([curve.weight[curve.rest & (curve.weight > 0)] for curve in found])
         stroke = np.concatenate([curve.weight[curve.stroke & (curve.weight > 0)] for curve in found])
         scale = fit(rest, stroke)
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     how = f"activity scaled by {scale.slope:.2f}, moved by {scale.offset:.2f}"
     write_whole(with_weights(content, applied(content["model"], scale), how), out)
     typer.echo(

@@ -20,14 +20,13 @@ import typer
 from PIL import Image
 
 from model.encoder import Frames
-from model.errors import ModelError
 from model.machine import machine
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
 from model.video import open_frames
 from model.windows import slide
+from training.commands import refusals
 from training.data.manifest import find_videos
 from training.data.shard_files import write_whole
-from training.errors import TrainingError
 from training.features import BATCH, Plan, embed_sentence, open_sentence
 from training.sentences import Sentence
 
@@ -187,12 +186,9 @@ def main(
 ) -> None:
     """Measure how fast features are made, and print a table."""
     began_on = machine()
-    try:
+    with refusals():
         speeds = run_bench(encoder, find_videos(videos), repeats)
         encoder_id = OnnxEncoder(encoder, threads=1).info.encoder_id
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     command = f"python -m training.features_bench --videos {videos} --repeats {repeats}"
     text = as_markdown(speeds, encoder_id, command, began_on)
     if write is not None:

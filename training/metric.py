@@ -36,14 +36,14 @@ from torch import Tensor
 
 from model.checkpoint import load_strictly, load_tensors
 from model.config import EncoderConfig
-from model.errors import ModelError
 from model.skeleton.kinematics import LEFT_HAND, NUM_KEYPOINTS, RIGHT_HAND
 from training.closeup.crops import FINGER_BONES
 from training.closeup.learn import bone_directions
+from training.commands import refusals
 from training.data.augment import resize
 from training.data.loading import load_batches
 from training.data.samples import Batch, Source
-from training.errors import ConfigError, TrainingError
+from training.errors import ConfigError
 from training.fit.files import write_whole
 from training.pretrain.config import Data
 from training.pretrain.network import PretrainNetwork, from_published
@@ -222,14 +222,11 @@ def main(
     floor: Annotated[float, typer.Option(min=1e-6, help="Least variance, as a share of the mean one.")] = 0.1,
 ) -> None:
     """Make a checkpoint's embeddings fit for comparing."""
-    try:
+    with refusals():
         content = load_tensors(checkpoint)
         network = read_network(content, checkpoint)
         source = open_sources(Data(sources=tuple(data), body=str(body or "")), seed=0)
         metric = fit(measure(network, source, windows), power, floor, toward_poses)
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     how = f"embeddings centred and evened out over {windows} windows, power {power:g}, toward poses {toward_poses:g}"
     write_whole(with_weights(content, applied(content["model"], metric), how), out)
     shares = torch.linalg.eigvalsh(metric.matrix)

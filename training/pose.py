@@ -30,8 +30,8 @@ from model.video import VideoLimits
 from model.video.container import VideoReader
 from model.video.picture import Reducer
 from training.batch import Report, run
+from training.commands import refusals
 from training.data.manifest import find_videos
-from training.errors import ManifestError
 from training.landmarks import save_landmarks
 
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
@@ -132,11 +132,8 @@ def main(
     complexity: Annotated[int, typer.Option(min=0, max=1, help="Of MediaPipe's pose network.")] = 1,
 ) -> None:
     """Find the landmarks of every video. Exits with 1 when none could be done."""
-    try:
+    with refusals():
         report = estimate_folder(clips, out, Options(complexity), workers)
-    except ManifestError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo("\n".join(report.lines()))
     if report.num_done + report.num_there == 0:
         raise typer.Exit(1)

@@ -26,6 +26,7 @@ from model.skeleton.landmarks import Landmarks, Observed, observe
 from model.skeleton.normal import normalise
 from model.video import VideoLimits, open_frames
 from training.batch import Failure, Report, failure, run
+from training.commands import refusals
 from training.crops import Square, signer_square
 from training.data.manifest import ListedClip, clips_of_folder, read_manifest
 from training.data.shard_files import (
@@ -275,7 +276,7 @@ def write_command(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
 ) -> None:
     """Write shards of all clips that lie in none yet. Exits with 1 when none could be done."""
-    try:
+    with refusals():
         listed = read_list(clips, poses)
         for other in apart_from or ():
             if shared := sorted({clip.video_id for clip in listed} & video_ids(other)):
@@ -285,9 +286,6 @@ def write_command(
         report = write_shards(
             listed, out, form=Form(size_px), body=body, clips_per_shard=clips_per_shard, workers=workers
         )
-    except TrainingError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo("\n".join(report.lines()))
     if report.num_done + report.num_there == 0:
         raise typer.Exit(1)
@@ -298,7 +296,7 @@ def check_command(folder: Annotated[Path, typer.Argument(help="Folder of shards.
     """Read every sample of every shard. Exits with 1 when something is damaged."""
     failed: list[Failure] = []
     num_samples = num_frames = 0
-    try:
+    with refusals():
         read_form(folder)
         for shard in find_shards(folder):
             try:
@@ -314,9 +312,6 @@ def check_command(folder: Annotated[Path, typer.Argument(help="Folder of shards.
                 else:
                     num_samples += 1
                     num_frames += place.facts.num_frames
-    except ShardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{num_samples} samples, {num_frames} frames can be read; {len(failed)} failures")
     for one in failed:
         typer.echo(f"  {one.name}: {one.reason}")
@@ -330,11 +325,8 @@ def leaks_command(
     other: Annotated[Path, typer.Argument(help="Likewise.")],
 ) -> None:
     """List the videos that are in both. Exits with 1 when there are any."""
-    try:
+    with refusals(status=2):
         shared = sorted(video_ids(one) & video_ids(other))
-    except TrainingError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
     typer.echo(f"{len(shared)} videos are in both")
     for video in shared:
         typer.echo(f"  {video}")

@@ -23,7 +23,7 @@ from tests.tiny_videos import write_clip
 from training import features
 from training.data.manifest import find_videos
 from training.errors import ClipError, ConfigError, OutputError
-from training.features import Plan, make_features, one_ahead, place, read_pictures
+from training.features import Plan, make_features, one_ahead, open_sentence, place
 from training.sentences import Sentence
 
 SIZE = micro().image_size
@@ -141,7 +141,8 @@ def write_pictures(folder: Path, count: int, size: tuple[int, int] = (210, 260))
 
 def test_a_folder_of_pictures_is_a_video(plan: Plan, tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "frames" / "one", 20)
-    frames = read_pictures(folder, SIZE)
+    with open_sentence(folder, 25.0, SIZE) as pictures:
+        frames = list(pictures)
     assert {frame.shape for frame in frames} == {(SIZE, SIZE, 3)}
     assert all((frame > 200).any() for frame in frames), "the moving hand is kept"
     report = make_features([Sentence("one", folder)], plan, tmp_path / "out")

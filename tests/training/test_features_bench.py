@@ -47,7 +47,7 @@ def test_frames_are_laid_out_as_data_sets_keep_them(sentence: Sentence, tmp_path
     [laid] = lay_out([sentence.source], layout, tmp_path / "out")
     with open_sentence(sentence.source, 25.0, 64) as frames:
         plain = list(frames)
-    found = read_pictures(laid.source, 64)
+    found = list(read_pictures(laid.source, 25.0, 64))
     assert len(found) == len(plain)
     if layout.width == layout.height:
         assert np.abs(found[5].astype(int) - plain[5]).mean() < 12, "the same picture, but for a JPEG's losses"

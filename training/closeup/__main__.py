@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.errors import ModelError
 from training.closeup.course import Course, Lesson, begin, is_finished, teach
 from training.closeup.crops import Crops, read_crops, write_crops
 from training.closeup.learn import validate
-from training.errors import ConfigError, TrainingError
+from training.commands import refusals
+from training.errors import ConfigError
 from training.fit.distributed import World, join_world
 from training.fit.files import write_whole
 from training.priors import read_body
@@ -31,7 +31,7 @@ def cut(
     stride: Annotated[int, typer.Option(min=1, help="Frames from one pair of frames to the next.")] = 2,
 ) -> None:
     """Cut the hands out of shards."""
-    try:
+    with refusals():
         standard = read_body(body or shards[0] / "body.json")
         with Progress(*COLUMNS, TimeRemainingColumn(), console=console) as progress:
             task = progress.add_task("clips", total=0)
@@ -42,8 +42,6 @@ def cut(
                 stride=stride,
                 told=lambda done, total: progress.update(task, completed=done, total=total),
             )
-    except (TrainingError, ModelError) as error:
-        raise failed(error) from error
     typer.echo(f"{num} hands in {out}")
 
 
@@ -62,7 +60,7 @@ def learn(
     seed: Annotated[int, typer.Option(help="Draws everything.")] = 0,
 ) -> None:
     """Teach the closer look of an encoder on hands alone. Start it with torchrun for several processes."""
-    try:
+    with refusals():
         if is_finished(out):
             typer.echo(f"{out} is finished; to begin anew, delete it or write to another file")
             return
@@ -76,8 +74,6 @@ def learn(
                 names = ", ".join(folder.name for folder in crops)
                 write_whole(course.checkpoint(finished=f"hands of {names}, {batch * world.size} a step"), out)
                 typer.echo(f"{out}: {course.step} steps in {course.elapsed_s:.0f} s")
-    except (TrainingError, ModelError) as error:
-        raise failed(error) from error
 
 
 def watch_over(
@@ -119,12 +115,6 @@ def mixture(crops: list[Crops], shares: str) -> np.ndarray:
     if len(parts) != len(crops) or (parts <= 0).any():
         raise ConfigError(f"shares are {shares!r} for {len(crops)} folders; give each a number above 0")
     return np.asarray(parts / parts.sum())
-
-
-def failed(error: Exception) -> typer.Exit:
-    """Say what is wrong, and stop."""
-    typer.echo(f"error: {error}", err=True)
-    return typer.Exit(1)
 
 
 if __name__ == "__main__":

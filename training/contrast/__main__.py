@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.checkpoint import load_tensors
-from model.errors import ModelError
-from training.assignments import assign, flatten, split
+from training.assignments import override
+from training.commands import refusals
 from training.contrast.course import Course, Lesson, begin, centre_heads, go_on, is_finished, teach
 from training.contrast.judge import Exam, judge, make_exam
 from training.contrast.pool import Pool, make_rows, moment_bytes
@@ -26,7 +26,7 @@ from training.contrast.real import num_moments, read_real
 from training.contrast.theatre import NUM_PERFORMERS, Programme
 from training.contrast.troupe import Troupe
 from training.data.shard_files import read_form
-from training.errors import ConfigError, DataError, TrainingError
+from training.errors import ConfigError, DataError
 from training.fit.distributed import join_world
 from training.fit.files import write_whole
 from training.priors import read_body
@@ -60,8 +60,8 @@ def main(
     seed: Annotated[int, typer.Option(help="Draws everything but the order in which pairs come.")] = 0,
 ) -> None:
     """Teach an encoder to look up."""
-    try:
-        lesson = configured(settings or [], Lesson(60.0 * minutes, seed=seed))
+    with refusals():
+        lesson = override(Lesson(60.0 * minutes, seed=seed), settings or [])
         size_px = fitting_size(real, lesson)
         files = tuple(find_motions(motions or ()))
         programme = Programme(seed, size_px, moments, files, assets=assets)
@@ -78,17 +78,6 @@ def main(
         known = f"{len(pool.real) // 2} real clips, {len(pool)} pairs by synthetic signers"
         write_whole(course.checkpoint(finished=known), out)
         typer.echo(f"{out}: {course.step} steps, {course.num_windows} moments in {course.elapsed_s:.0f} s, of {known}")
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
-def configured(settings: list[str], lesson: Lesson) -> Lesson:
-    """The lesson with some fields set, those of its encoder as `encoder.FIELD=VALUE`."""
-    valid = list(dict(flatten(lesson)))
-    for setting in settings:
-        lesson = assign(lesson, *split(setting), valid)
-    return lesson
 
 
 def fitting_size(real: Path, lesson: Lesson) -> int:

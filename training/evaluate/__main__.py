@@ -10,11 +10,11 @@ from rich.progress import Progress
 from model.config import SkeletonConfig
 from model.devices import Device
 from model.encoder import Encoder
-from model.errors import ModelError
 from model.skeleton.encoders import BoneEncoder, open_file
 from training.batch import errors
+from training.commands import refusals
 from training.data.manifest import ListedClip
-from training.errors import EvaluationError, TrainingError
+from training.errors import EvaluationError
 from training.evaluate.baselines import FEATURES, PixelEncoder
 from training.evaluate.metrics import RECALL_AT
 from training.evaluate.protocol import (
@@ -141,7 +141,7 @@ def main(
         typer.echo("error: give --encoder or --baseline; of several, the similarities are added up", err=True)
         raise typer.Exit(2)
     name = " + ".join(names)
-    try:
+    with refusals():
         known = labelled_clips(gallery, gallery_poses or landmarks_of(gallery, poses), stems=stems)
         asked = labelled_clips(queries, query_poses or landmarks_of(queries, poses), stems=stems)
         with Progress(console=errors) as bars:
@@ -158,9 +158,6 @@ def main(
             from training.evaluate.figures import draw_outcomes, telling
 
             draw_outcomes(telling(result.outcomes, 4)).save(figure)
-    except (ModelError, TrainingError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo(json.dumps(as_json(name, result)) if as_json_ else in_words(name, result))
 
 

@@ -17,12 +17,11 @@ from PIL import Image, ImageDraw
 
 from model.embed import Embedder
 from model.encoder import Flags, Floats
-from model.errors import ModelError
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
 from model.skeleton.landmarks import observe
 from model.skeleton.normal import normalise
+from training.commands import refusals
 from training.data.manifest import ListedClip, clips_of_folder
-from training.errors import TrainingError
 from training.landmarks import read_landmarks
 from training.prior_table import ACTIVITY, NUM_FRAMES
 from training.priors import targets
@@ -162,14 +161,11 @@ def main(
     plot: Annotated[Path | None, typer.Option(help="PNG: weight over time, clip by clip.")] = None,
 ) -> None:
     """Say how much windows in rest and in the stroke count."""
-    try:
+    with refusals():
         listed = clips_of_folder(clips, poses)
         rows = np.linspace(0, len(listed) - 1, min(count, len(listed))).round().astype(int)
         embedder = Embedder(OnnxEncoder(encoder))
         curves = [follow(listed[row], embedder) for row in rows]
-    except (ModelError, TrainingError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     found = summarise(curves)
     typer.echo(
         f"{len(curves)} clips. Rest: {found.num_rest} windows, median weight {found.rest_median:.2f},"

@@ -20,11 +20,11 @@ from model.cut import STILL
 from model.devices import Device
 from model.embed import ClipEmbedding, Embedder
 from model.encoder import Encoder, EncoderInfo, Floats
-from model.errors import ModelError
 from model.machine import machine
 from model.skeleton.encoders import open_file
+from training.commands import refusals
 from training.data.manifest import ListedClip
-from training.errors import EvaluationError, TrainingError
+from training.errors import EvaluationError
 from training.evaluate.metrics import Metrics, summarise
 from training.evaluate.protocol import VectorRanker, evaluate, labelled_clips, unit_vector
 
@@ -142,7 +142,7 @@ def main(
     write: Annotated[Path | None, typer.Option(help="Write the table to this file as well.")] = None,
 ) -> None:
     """Say what look-ups cost and find, by how much of a clip is encoded."""
-    try:
+    with refusals():
         folders = shared(labelled_clips(gallery, None, stems=stems), labelled_clips(queries, None, stems=stems))
         opened = open_file(encoder, Device())
         Setting().embedder(opened).embed(folders[0][0].video)  # the first run is slow
@@ -150,9 +150,6 @@ def main(
         for number, setting in enumerate(asked):
             costs.append(measure(setting, opened, folders))
             typer.echo(f"{number + 1}/{len(asked)} {in_table(costs).splitlines()[-1]}", err=True)
-    except (ModelError, TrainingError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     table = in_table(costs)
     typer.echo(table)
     if write is not None:

@@ -7,14 +7,13 @@ python -m training.finetune predict MODEL VIDEO...     name signs; needs no torc
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from model.errors import ModelError
-from training.errors import TrainingError
+from training.commands import add_presets, refusals
 
 PRESETS = {
     "paper": "The paper's recipe for an inflated encoder; needs a GPU for a day or so.",
@@ -25,47 +24,32 @@ PRESETS = {
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
-def training_command(preset: str) -> Callable[..., None]:
-    """The command that trains from a preset."""
-
-    def command(
-        *,
-        assignments: Annotated[
-            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a field; an unknown one lists all.")
-        ] = None,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")
-        ] = False,
-    ) -> None:
-        train(preset, assignments or [], resume=resume)
-
-    return command
-
-
-for _name, _about in PRESETS.items():
-    app.command(_name, help=_about)(training_command(_name))
-
-
-def train(preset: str, assignments: list[str], *, resume: bool) -> None:
+def train(preset: str, assignments: list[str], *, resume: bool, as_json: bool) -> None:
     """Train, then test where there is a split for it."""
-    from training.finetune.command import assess_split, final
+    from training.assignments import override
+    from training.finetune.command import assess_split
     from training.finetune.command import train as run_training
     from training.finetune.config import PRESETS as CONFIGS
-    from training.finetune.config import override
     from training.finetune.report import lines
     from training.finetune.state import read_trained
     from training.fit.distributed import join_world
+    from training.fit.files import chosen
 
-    try:
-        config = override(CONFIGS[preset](), assignments)
-        with join_world(config.device) as world:
-            run = run_training(config, world, resume=resume)
-            if world.leads:
-                chosen = final(config.output)
-                typer.echo(f"{run.step} of {run.config.steps} steps in {run.elapsed_s:.0f} s; {chosen}")
-                typer.echo("\n".join(lines(assess_split(read_trained(chosen), config.output), config.data)))
-    except (TrainingError, ModelError) as error:
-        _fail(error)
+    config = override(CONFIGS[preset](), assignments)
+    with join_world(config.device) as world:
+        run = run_training(config, world, resume=resume)
+        if not world.leads:
+            return
+        checkpoint = chosen(config.output)
+        found = assess_split(read_trained(checkpoint), config.output)
+    if as_json:
+        typer.echo((config.output / "report.json").read_text())
+        return
+    typer.echo(f"{run.step} of {run.config.steps} steps in {run.elapsed_s:.0f} s; {checkpoint}")
+    typer.echo("\n".join(lines(found, config.data)))
+
+
+add_presets(app, PRESETS, train)
 
 
 @app.command()
@@ -81,12 +65,10 @@ def evaluate(
     from training.finetune.report import lines
     from training.finetune.state import read_trained
 
-    try:
+    with refusals():
         trained = read_trained(checkpoint)
         folder = out or checkpoint.parent
         found = assess_split(trained, folder, split=split)
-    except (TrainingError, ModelError) as error:
-        _fail(error)
     typer.echo((folder / "report.json").read_text() if as_json else "\n".join(lines(found, trained.config.data)))
 
 
@@ -99,10 +81,8 @@ def export(
     from training.finetune.export import export as write
     from training.finetune.state import read_trained
 
-    try:
+    with refusals():
         errors = write(read_trained(checkpoint), out)
-    except (TrainingError, ModelError) as error:
-        _fail(error)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, largest difference {max(errors.values()):.1e}")
 
 
@@ -118,10 +98,8 @@ def predict(
     """Name the sign of a video. Exits with 1 when one of several can't be used, after the others."""
     from training.finetune.recogniser import OnnxRecogniser
 
-    try:
+    with refusals():
         recogniser = OnnxRecogniser(model, threads=threads)
-    except ModelError as error:
-        _fail(error)
     failed = False
     for video in videos:
         try:
@@ -137,11 +115,6 @@ def predict(
             typer.echo(f"{video}: " + ", ".join(f"{label} {share:.1%}" for label, share in named))
     if failed:
         raise typer.Exit(1)
-
-
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

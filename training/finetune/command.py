@@ -11,7 +11,7 @@ from training.finetune.report import Assessment, assess, write_report
 from training.finetune.state import Run, Trained, read_start, resume_run, start_run
 from training.fit.console import Quiet, display, messages, stop_on_signal
 from training.fit.distributed import World
-from training.fit.files import BEST, LAST
+from training.fit.files import LAST
 from training.fit.loop import Report
 
 
@@ -44,11 +44,6 @@ def train(config: FinetuneConfig, world: World, *, resume: bool) -> Run:
 def read(config: FinetuneConfig) -> Labelled:
     """The data that a config names."""
     return read_labelled(config.data.reader, Path(config.data.folder), config.data.num_signs)
-
-
-def final(output: Path) -> Path:
-    """The checkpoint of a run that counts: the best where there was a validation, else the last."""
-    return output / BEST if (output / BEST).exists() else output / LAST
 
 
 def assess_split(trained: Trained, out: Path | None, *, split: str = TEST) -> Assessment:

@@ -2,17 +2,12 @@
 
 import dataclasses
 import math
-import operator
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter
-
-from training.assignments import assign, flatten, split
+from training.assignments import Rules, positive, require
 from training.data.augment import Augment
-from training.errors import ConfigError
 from training.finetune.readers import READERS
 from training.fit.optimiser import Optimiser
 
@@ -99,25 +94,17 @@ class FinetuneConfig:
         Raises:
             ConfigError: names the field, the value and what is allowed.
         """
-        rules: dict[str, tuple[bool, str]] = {
+        rules: Rules = {
             "data.reader": (self.data.reader in READERS, f"one of {', '.join(READERS)}"),
             "data.num_signs": (self.data.num_signs >= 0, "at least 0"),
             "losses.label_smoothing": (0 <= self.losses.label_smoothing < 1, "at least 0 and below 1"),
             "losses.distribution": (self.losses.distribution >= 0, "at least 0"),
-            "num_frames": (self.num_frames >= 1, "at least 1"),
-            "num_moments": (self.num_moments >= 1, "at least 1"),
-            "epochs": (self.epochs >= 1, "at least 1"),
             "steps": (self.steps >= 0, "at least 0"),
             "minutes": (self.minutes > 0, "more than 0"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "accumulate": (self.accumulate >= 1, "at least 1"),
-            "log_every": (self.log_every >= 1, "at least 1"),
-            "save_every": (self.save_every >= 1, "at least 1"),
             "validate_every": (self.validate_every >= 0, "at least 0"),
         }
-        for name, (holds, allowed) in rules.items():
-            if not holds:
-                raise ConfigError(f"{name} is {operator.attrgetter(name)(self)}; it must be {allowed}")
+        counts = ("num_frames", "num_moments", "epochs", "batch_size", "accumulate", "log_every", "save_every")
+        require(self, {**rules, **positive(self, counts)})
 
     def resolved(self, num_clips: int, num_processes: int) -> "FinetuneConfig":
         """The same with steps and validations counted, once the number of training clips is known."""
@@ -125,16 +112,6 @@ class FinetuneConfig:
         return dataclasses.replace(
             self, steps=self.steps or self.epochs * epoch, validate_every=self.validate_every or epoch
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields as plain data."""
-        fields: dict[str, Any] = TypeAdapter(FinetuneConfig).dump_python(self, mode="python")
-        return fields | {"output": str(self.output)}
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "FinetuneConfig":
-        """The inverse of `to_json`."""
-        return TypeAdapter(cls).validate_python(fields)
 
 
 def paper() -> FinetuneConfig:
@@ -160,14 +137,3 @@ def compact() -> FinetuneConfig:
 
 
 PRESETS = {"paper": paper, "compact": compact}
-
-
-def override(config: FinetuneConfig, given: Sequence[str]) -> FinetuneConfig:
-    """A config with some fields set, each as KEY=VALUE.
-
-    Raises:
-        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
-    """
-    for assignment in given:
-        config = assign(config, *split(assignment), [key for key, _ in flatten(config)])
-    return config

@@ -90,7 +90,7 @@ def keep(path: Path, frames: Frames) -> None:
 def decode(clip: ListedClip, view: View) -> Frames:
     """See `read_clip`. A folder holds a picture per frame, whatever their rate."""
     if clip.video.is_dir():
-        return np.stack(read_pictures(clip.video, view.size_px))
+        return np.stack(list(read_pictures(clip.video, view.fps, view.size_px)))
     with open_frames(clip.video, fps=view.fps, size=view.size_px, start_s=clip.start_s, end_s=clip.end_s) as frames:
         return np.stack(list(frames))
 

@@ -11,7 +11,7 @@ from model.checkpoint import PRETRAINING_ONLY, Checkpoint, load_strictly, load_t
 from model.config import EncoderConfig
 from model.errors import CheckpointError
 from model.export import read_source
-from training.assignments import differences
+from training.assignments import as_plain_data, differences, from_plain_data
 from training.errors import ConfigError, ResumeError
 from training.finetune.config import FinetuneConfig
 from training.finetune.data import View
@@ -103,7 +103,7 @@ class Run:
             "fps": self.fps,
             "provenance": self.provenance,
             "licence": self.licence,
-            "config": self.config.to_json(),
+            "config": as_plain_data(self.config),
             "step": self.step,
             "score": self.best_score,
         }
@@ -169,7 +169,7 @@ def resume_run(config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...
         raise ResumeError(
             f"{path} is no run of fine-tuning to go on with: {', '.join(missing)} missing; set another output"
         )
-    if changed := differences(content["config"], config.to_json(), NOT_OF_THE_RESULT):
+    if changed := differences(content["config"], as_plain_data(config), NOT_OF_THE_RESULT):
         raise ResumeError(f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output")
     if tuple(content["labels"]) != labels:
         other = sorted(set(content["labels"]) ^ set(labels))[:5]
@@ -231,5 +231,5 @@ def read_trained(path: Path) -> Trained:
         content["fps"],
         content["provenance"],
         content["licence"],
-        FinetuneConfig.from_json(content["config"]),
+        from_plain_data(FinetuneConfig, content["config"]),
     )

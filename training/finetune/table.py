@@ -17,16 +17,17 @@ from typing import Annotated
 
 import typer
 
-from model.errors import ModelError
 from model.machine import machine
+from training.assignments import override
+from training.commands import refusals
 from training.data.shard_files import write_whole
-from training.errors import TrainingError
-from training.finetune.command import assess_split, final, train
-from training.finetune.config import FinetuneConfig, compact, override
+from training.finetune.command import assess_split, train
+from training.finetune.config import FinetuneConfig, compact
 from training.finetune.readers import TEST, TRAIN
 from training.finetune.state import read_trained
 from training.fit.console import messages
 from training.fit.distributed import join_world
+from training.fit.files import chosen
 from training.synth.bench import body_source
 from training.synth.write import Entry, RenderPlan, render_dictionary
 
@@ -108,7 +109,7 @@ def run_row(row: Row, config: FinetuneConfig) -> Outcome:
     messages.print(f"row: {row.name}", markup=False)
     with join_world(config.device) as world:
         run = train(config, world, resume=True)
-    found = assess_split(read_trained(final(config.output)), config.output)
+    found = assess_split(read_trained(chosen(config.output)), config.output)
     top = (found.metrics.recall[1], found.metrics.recall[5], found.per_class[1])
     return Outcome(row, run.step, run.elapsed_s, top, len(found.named), found.num_classes)
 
@@ -157,7 +158,7 @@ def main(
     ] = False,
 ) -> None:
     """Perform a lexicon, fine-tune all rows on it, and print the table."""
-    try:
+    with refusals():
         listed = render(out, num_signs=signs, num_train=train_signers, num_test=test_signers, assets=assets)
         if draw_only:
             typer.echo(f"{signs * (train_signers + test_signers)} clips in {listed.parent}")
@@ -167,9 +168,6 @@ def main(
         for row in ROWS:
             settings = [*common, *row.settings(start_from, untrained), f"output={out / 'rows' / row.name}"]
             outcomes.append(run_row(row, override(compact(), settings)))
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     scale = f"--signs {signs} --train-signers {train_signers} --test-signers {test_signers}"
     extra = "".join(f" --set {setting}" for setting in assignments or ()) + (" --assets BODIES" if assets else "")
     command = f"python -m training.finetune.table OUT --start-from {Path(start_from).name} {scale}{extra}"

@@ -12,6 +12,11 @@ BEST = "best.pt"
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def chosen(output: Path) -> Path:
+    """The checkpoint of a run that counts: the best where there was a validation, else the last."""
+    return output / BEST if (output / BEST).exists() else output / LAST
+
+
 def commit() -> str:
     """The commit this code is of, with a plus where files were changed since; "unknown" outside a repository."""
     described = subprocess.run(

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from model.errors import ModelError
-from training.errors import TrainingError
+from training.assignments import read_preset
+from training.commands import refusals
 from training.fit.console import Quiet, display, messages, stop_on_signal
 from training.fit.distributed import World, join_world
 from training.fit.files import BEST, LAST
 from training.fit.loop import Report
-from training.pretrain.config import PRESETS, PretrainConfig, override, read_preset
+from training.pretrain.config import PRESETS, PretrainConfig, override
 from training.pretrain.loop import pretrain
 from training.pretrain.sources import open_sources
 from training.pretrain.state import Run, resume_run, start_run
@@ -30,13 +30,10 @@ def main(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")] = False,
 ) -> None:
     """Pretrain an encoder. Start it with torchrun to train on several GPUs."""
-    try:
-        config = override(read_preset(preset), assignments or [])
+    with refusals():
+        config = override(read_preset(PRESETS, preset), assignments or [])
         with join_world(config.device) as world:
             run = train(config, world, resume=resume)
-    except (TrainingError, ModelError) as error:
-        messages.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from error
     if world.leads:
         best = "" if run.best_score is None else f", best (score {run.best_score:.4f}) {config.output / BEST}"
         messages.print(f"{run.step} steps in {run.elapsed_s:.0f} s; {config.output / LAST}{best}", markup=False)

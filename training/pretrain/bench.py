@@ -11,10 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.bench import MATRIX, Table
 from model.machine import machine
+from training.commands import refusals
 from training.data.loading import load_batches
 from training.data.samples import Batch
 from training.data.sources import ArraySource, generate_clips
-from training.errors import TrainingError
 from training.fit.distributed import World, join_world
 from training.fit.loop import autocast
 from training.pretrain.config import PretrainConfig, override, paper
@@ -116,13 +116,10 @@ def main(
     """Measure a training step and print a Markdown table."""
     torch.set_num_threads(threads)
     settings = {"encoder": encoder, "batch_size": batch_size, "mask": mask, "precision": precision, "compile": compiled}
-    try:
+    with refusals():
         config = override(paper(), [f"{key}={value}" for key, value in settings.items()])
         with join_world(device) as world:
             typer.echo(bench(config, world, repeats).markdown())
-    except TrainingError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

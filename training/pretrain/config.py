@@ -5,18 +5,15 @@ A run is a preset with a few fields set: `override(debug(), ["steps=50", "losses
 
 import dataclasses
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
-
 from model.config import PRESETS as ENCODERS
 from model.config import EncoderConfig, base, tiny
 from training import assignments
-from training.assignments import assign, flatten, split
+from training.assignments import Rules, assign, flatten, positive, require, split
 from training.data.augment import Augment
 from training.errors import ConfigError
 from training.fit import NOT_OF_THE_RESULT
@@ -169,27 +166,21 @@ class PretrainConfig:
         Raises:
             ConfigError: names the field, the value and what is allowed.
         """
-        rules: dict[str, tuple[bool, str]] = {
+        rules: Rules = {
             "batch_size": (self.batch_size >= 4 and self.batch_size % 2 == 0, "even and at least 4: two pairs"),
             "mask": (0 <= self.mask < 1, "at least 0 and below 1"),
             "moving": (0 < self.moving <= 1, "above 0 up to 1"),
             "told": (0 <= self.told <= 1, "from 0 to 1"),
             "told_error": (self.told_error >= 0, "at least 0"),
             "data.mirrored": (0 <= self.data.mirrored <= 1, "from 0 to 1"),
-            "steps": (self.steps >= 1, "at least 1"),
             "minutes": (self.minutes > 0, "more than 0"),
-            "accumulate": (self.accumulate >= 1, "at least 1"),
-            "log_every": (self.log_every >= 1, "at least 1"),
-            "save_every": (self.save_every >= 1, "at least 1"),
-            "validate_every": (self.validate_every >= 1, "at least 1"),
+            "adversary.style_stage": (
+                1 <= self.adversary.style_stage <= len(self.encoder.stages),
+                f"a stage of the encoder, which has {len(self.encoder.stages)}",
+            ),
         }
-        for name, (holds, allowed) in rules.items():
-            if not holds:
-                raise ConfigError(f"{name} is {operator.attrgetter(name)(self)}; it must be {allowed}")
-        if not 1 <= self.adversary.style_stage <= len(self.encoder.stages):
-            raise ConfigError(
-                f"adversary.style_stage is {self.adversary.style_stage}; the encoder has {len(self.encoder.stages)}"
-            )
+        counts = ("steps", "accumulate", "log_every", "save_every", "validate_every")
+        require(self, {**rules, **positive(self, counts)})
 
     @property
     def num_visible(self) -> int:
@@ -200,11 +191,6 @@ class PretrainConfig:
     def num_candidates(self) -> int:
         """Mask units of a window that the encoder could see."""
         return max(1, round(self.encoder.num_units * self.moving))
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields as plain data."""
-        fields: dict[str, Any] = TypeAdapter(PretrainConfig).dump_python(self, mode="python")
-        return fields | {"output": str(self.output)}
 
 
 def paper() -> PretrainConfig:
@@ -247,17 +233,6 @@ def debug() -> PretrainConfig:
 
 
 PRESETS = {"paper": paper, "small": small, "debug": debug}
-
-
-def read_preset(name: str) -> PretrainConfig:
-    """A preset by name.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"preset is {name!r}; allowed are {', '.join(PRESETS)}")
-    return PRESETS[name]()
 
 
 def override(config: PretrainConfig, settings: Sequence[str]) -> PretrainConfig:

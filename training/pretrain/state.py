@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import load_kinetics, load_strictly, load_tensors, read_checkpoint
+from training.assignments import as_plain_data
 from training.errors import ResumeError
 from training.fit.files import BEST, LAST, commit, write_whole
 from training.fit.loop import Pace
@@ -103,7 +104,7 @@ class Run:
             f" commit {commit()}"
         )
         content = weights_content(self.network, told, self.step, licence=self.licence, kept_share=self.config.moving)
-        return content | {"config": self.config.to_json(), "score": self.best_score}
+        return content | {"config": as_plain_data(self.config), "score": self.best_score}
 
     def save_last(self) -> None:
         """Write `last.pt`."""
@@ -183,7 +184,7 @@ def resume_run(config: PretrainConfig, device: torch.device) -> Run:
     content = load_tensors(path)
     if "config" not in content or "optimiser" not in content:
         raise ResumeError(f"{path} holds weights but no run to go on with; set another output, or start_from={path}")
-    if changed := differences(content["config"], config.to_json()):
+    if changed := differences(content["config"], as_plain_data(config)):
         raise ResumeError(
             f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output; a new run can begin"
             f" from its weights with start_from={path}"

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from model.errors import ModelError
-from training.errors import ConfigError, TrainingError
+from training.assignments import override, read_preset
+from training.commands import refusals
+from training.errors import ConfigError
 from training.fit.console import messages, stop_on_signal
 from training.fit.distributed import join_world
 from training.sl_slr.batches import Batches
-from training.sl_slr.config import PRESETS, SlSlrConfig, override, read_preset
+from training.sl_slr.config import PRESETS, SlSlrConfig
 from training.sl_slr.console import display, telling
 from training.sl_slr.corpus import Corpus, open_corpus
 from training.sl_slr.loop import pretrain
@@ -28,11 +29,8 @@ def main(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")] = False,
 ) -> None:
     """Pretrain an encoder of keypoint sequences."""
-    try:
-        run = train(override(read_preset(preset), settings or []), resume=resume)
-    except (TrainingError, ModelError) as error:
-        messages.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from error
+    with refusals():
+        run = train(override(read_preset(PRESETS, preset), settings or []), resume=resume)
     end = "" if run.collapsed_at is None else f"; collapsed at step {run.collapsed_at}"
     messages.print(f"{run.step} steps in {run.elapsed_s:.0f} s; {run.path}{end}", markup=False)
 

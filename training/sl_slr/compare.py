@@ -19,15 +19,16 @@ import numpy as np
 import typer
 
 from model.encoder import Floats
-from model.errors import ModelError
 from model.skeleton.signing import bone_directions_wrists
+from training.assignments import as_plain_data, override
+from training.commands import refusals
 from training.data.shard_files import write_whole
 from training.errors import ResumeError, TrainingError
 from training.fit.console import messages
 from training.fit.distributed import join_world
 from training.fit.files import commit
 from training.sl_slr.batches import Batches
-from training.sl_slr.config import SlSlrConfig, check_same, override, table
+from training.sl_slr.config import SlSlrConfig, check_same, table
 from training.sl_slr.console import Quiet, telling
 from training.sl_slr.corpus import Corpus, lexicon
 from training.sl_slr.encode import TorchEncoder, ToVector, by_hand, look_up, vectors
@@ -192,7 +193,7 @@ def run_by_hand(out: Path, sets: Sets) -> Outcome:
 
 def config_json(config: SlSlrConfig) -> dict[str, Any]:
     """The settings as JSON gives them back, with lists for tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps(config.to_json()))
+    plain: dict[str, Any] = json.loads(json.dumps(as_plain_data(config)))
     return plain
 
 
@@ -304,7 +305,7 @@ def main(
     write: Annotated[Path | None, typer.Option(help="Markdown file for the table.")] = None,
 ) -> None:
     """Train and measure every row, and print the table."""
-    try:
+    with refusals():
         if poses and len(poses) != 2:
             raise TrainingError(f"--poses was given {len(poses)} times; two sources are looked up in each other")
         config = override(table(), settings or [])
@@ -318,9 +319,6 @@ def main(
                 messages.print(f"{arm.name}, seed {seed}: {time.perf_counter() - begin:.0f} s", markup=False)
         outcomes.append(run_by_hand(out, sets))
         report = as_markdown(outcomes, config, sets, signs)
-    except (TrainingError, ModelError) as error:
-        messages.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from error
     if write is not None:
         write.write_text(report, encoding="utf-8")
     typer.echo(report)

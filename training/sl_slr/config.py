@@ -5,16 +5,12 @@ A run is a preset with a few fields set: `override(paper(), ["steps=50", "method
 
 import json
 import math
-import operator
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
-
-from training.assignments import assign, differences, flatten, split
-from training.errors import ConfigError, ResumeError
+from training.assignments import Rules, as_plain_data, differences, positive, require
+from training.errors import ResumeError
 from training.fit import NOT_OF_THE_RESULT
 
 Method = Literal["sl-slr", "simclr", "moco", "byol"]
@@ -50,15 +46,6 @@ class Data:
     partners: Literal["clip", "signer"] = "clip"
     """Where the two views come from: the clip itself (the paper), or the same sign by another signer, where there is
     one. Decision: ours; synthetic signs have names without anybody's labels."""
-
-    def __post_init__(self) -> None:
-        for name, (holds, allowed) in {
-            "data.fps": (0 < self.fps <= 25, "above 0 up to 25"),
-            "data.num_frames": (self.num_frames >= 4, "at least 4"),
-            "data.stride_frames": (1 <= self.stride_frames <= self.num_frames, "from 1 to data.num_frames"),
-            "data.sources": (bool(self.sources), "at least one source"),
-        }.items():
-            _require(self, name, holds, allowed)
 
 
 @dataclass(frozen=True)
@@ -113,13 +100,6 @@ class Network:
     """Added to every direction's variance, as a share of their mean, so that none counts without bound."""
     kept_share: float = 0.5
     """Their share of the embedding's square."""
-
-    def __post_init__(self) -> None:
-        _require(self, "network.heads", self.width % self.heads == 0, f"a divisor of network.width, {self.width}")
-        _require(self, "network.kept_share", 0 < self.kept_share < 1, "between 0 and 1")
-        _require(self, "network.level_on", self.level_on >= 1, "at least 1")
-        _require(self, "network.level_floor", self.level_floor > 0, "more than 0")
-        _require(self, "network.metric", not self.metric or self.kept > 0, "true only with network.kept above 0")
 
 
 @dataclass(frozen=True)
@@ -179,36 +159,32 @@ class SlSlrConfig:
     save_every: int = 500
 
     def __post_init__(self) -> None:
-        rules = {
+        """Refuse values that can't be.
+
+        Raises:
+            ConfigError: names the field, the value and what is allowed.
+        """
+        data, network, losses = self.data, self.network, self.losses
+        rules: Rules = {
+            "data.fps": (0 < data.fps <= 25, "above 0 up to 25"),
+            "data.num_frames": (data.num_frames >= 4, "at least 4"),
+            "data.stride_frames": (1 <= data.stride_frames <= data.num_frames, "from 1 to data.num_frames"),
+            "data.sources": (bool(data.sources), "at least one source"),
+            "network.heads": (network.width % network.heads == 0, f"a divisor of network.width, {network.width}"),
+            "network.kept": (0 <= network.kept <= data.num_frames, "from 0 to data.num_frames"),
+            "network.kept_share": (0 < network.kept_share < 1, "between 0 and 1"),
+            "network.level_floor": (network.level_floor > 0, "more than 0"),
+            "network.metric": (not network.metric or network.kept > 0, "true only with network.kept above 0"),
+            "losses.temperature": (losses.temperature > 0, "more than 0"),
+            "losses.momentum": (0 <= losses.momentum < 1, "at least 0 and below 1"),
+            "losses.queue": (
+                self.method != "moco" or losses.queue % self.batch_size == 0,
+                f"a multiple of batch_size, {self.batch_size}",
+            ),
             "batch_size": (self.batch_size >= 4, "at least 4"),
-            "steps": (self.steps >= 1, "at least 1"),
             "minutes": (self.minutes > 0, "more than 0"),
-            "log_every": (self.log_every >= 1, "at least 1"),
-            "save_every": (self.save_every >= 1, "at least 1"),
-            "losses.temperature": (self.losses.temperature > 0, "more than 0"),
-            "losses.momentum": (0 <= self.losses.momentum < 1, "at least 0 and below 1"),
-            "network.kept": (0 <= self.network.kept <= self.data.num_frames, "from 0 to data.num_frames"),
         }
-        for name, (holds, allowed) in rules.items():
-            _require(self, name, holds, allowed)
-        fits = self.method != "moco" or self.losses.queue % self.batch_size == 0
-        _require(self, "losses.queue", fits, f"a multiple of batch_size, {self.batch_size}")
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields as plain data."""
-        fields: dict[str, Any] = TypeAdapter(SlSlrConfig).dump_python(self, mode="python")
-        return fields | {"output": str(self.output)}
-
-
-def _require(config: object, name: str, holds: bool, allowed: str) -> None:
-    """Refuse a value that can't be.
-
-    Raises:
-        ConfigError: names the field, the value and what is allowed.
-    """
-    if not holds:
-        path = name if isinstance(config, SlSlrConfig) else name.partition(".")[2]
-        raise ConfigError(f"{name} is {operator.attrgetter(path)(config)}; it must be {allowed}")
+        require(self, {**rules, **positive(self, ("steps", "network.level_on", "log_every", "save_every"))})
 
 
 def paper() -> SlSlrConfig:
@@ -261,45 +237,6 @@ def debug() -> SlSlrConfig:
 PRESETS = {"paper": paper, "table": table, "serving": serving, "debug": debug}
 
 
-def read_preset(name: str) -> SlSlrConfig:
-    """A preset by name.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"preset is {name!r}; allowed are {', '.join(PRESETS)}")
-    return PRESETS[name]()
-
-
-def override(config: SlSlrConfig, settings: Sequence[str]) -> SlSlrConfig:
-    """A config with some fields set, each KEY=VALUE with keys as `valid_keys` lists them.
-
-    Raises:
-        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
-    """
-    for setting in settings:
-        config = assign(config, *split(setting), valid_keys())
-    return config
-
-
-def valid_keys() -> list[str]:
-    """All that can be set."""
-    return list(dict(flatten(SlSlrConfig())))
-
-
-def read_config(content: dict[str, Any]) -> SlSlrConfig:
-    """The inverse of `to_json`.
-
-    Raises:
-        ResumeError: it is of another version of this program.
-    """
-    try:
-        return TypeAdapter(SlSlrConfig).validate_python(content)
-    except ValueError as error:
-        raise ResumeError(f"the settings in the checkpoint are not of this version: {error}") from error
-
-
 def check_same(path: Path, old: dict[str, Any], new: SlSlrConfig) -> None:
     """Make sure that a run goes on as it began.
 
@@ -307,6 +244,6 @@ def check_same(path: Path, old: dict[str, Any], new: SlSlrConfig) -> None:
         ResumeError: names every setting that changed.
     """
     # As JSON gives it back, which knows no tuples; checkpoints and outcomes are compared alike.
-    before, after = (json.loads(json.dumps(fields)) for fields in (old, new.to_json()))
+    before, after = (json.loads(json.dumps(fields)) for fields in (old, as_plain_data(new)))
     if changed := differences(before, after, NOT_OF_THE_RESULT):
         raise ResumeError(f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output")

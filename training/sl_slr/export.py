@@ -32,11 +32,12 @@ from onnx import helper
 from torch import Tensor, nn
 
 from model.encoder import Flags, Floats
-from model.errors import ExportError, ModelError
+from model.errors import ExportError
 from model.export import OPSET, TOLERANCE, store_halves, strip_traces_of_the_exporter
 from model.metadata import CONTRACT, KEY
 from model.skeleton.kinematics import NUM_KEYPOINTS
-from training.errors import ConfigError, TrainingError
+from training.commands import refusals
+from training.errors import ConfigError
 from training.sl_slr.encode import cut
 from training.sl_slr.network import SkeletonEncoder
 from training.sl_slr.sequences import Sequence61, landmark_files, read_sequence
@@ -226,15 +227,12 @@ def main(
     ] = None,
 ) -> None:
     """Convert a run to an encoder file; parity with the network is always checked."""
-    try:
+    with refusals():
         files = landmark_files(poses)[:3] if poses is not None else []
         clips = [read_sequence(file, "") for file in files]
         trained = read_trained(source)
         trained = trained if kept_share is None else weighed(trained, kept_share)
         report = export(trained, out, precision=precision, clips=clips)
-    except (ModelError, TrainingError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{report.path}: encoder {report.encoder_id}, {report.num_bytes / 1e6:.2f} MB, {precision}")
     for kind, largest in report.max_relative_error.items():
         typer.echo(f"  largest relative difference on {kind}: {largest:.1e}")

@@ -14,10 +14,10 @@ import typer
 from PIL import Image, ImageDraw
 
 from model.encoder import Floats
-from model.errors import ModelError
 from model.runtime import OnnxEncoder
+from training.commands import refusals
 from training.data.manifest import ListedClip
-from training.errors import EvaluationError, TrainingError
+from training.errors import EvaluationError
 from training.evaluate.protocol import video_vectors
 from training.sl_slr.compare import real_clips
 from training.sl_slr.encode import TorchEncoder, vectors
@@ -101,7 +101,7 @@ def main(
     clips: Annotated[list[Path], typer.Option(help="Videos of the same sources, in the same order.")],
 ) -> None:
     """Draw both encoders' vectors of the signs that two sources share."""
-    try:
+    with refusals():
         if len(poses) != 2 or len(clips) != 2:
             raise EvaluationError(
                 f"--poses was given {len(poses)} times and --clips {len(clips)}; both are given twice"
@@ -118,9 +118,6 @@ def main(
             draw_panel(title, *(side[[pair[number] for pair in pairs]] for number, side in enumerate(both)))
             for title, both in ((f"{trained.config.method} on skeletons", ours), ("SignRep on pictures", theirs))
         ]
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     side_by_side(panels).save(out)
     typer.echo(f"{out}: {len(pairs)} signs from two sources")
 

@@ -15,11 +15,12 @@ import onnxruntime
 import typer
 
 from model.encoder import Floats
-from model.errors import EncoderFileError, ModelError
+from model.errors import EncoderFileError
 from model.metadata import KEY
 from model.pooling import pool
 from model.skeleton.signing import bone_directions_wrists
-from training.errors import EvaluationError, TrainingError
+from training.commands import refusals
+from training.errors import EvaluationError
 from training.evaluate.metrics import RECALL_AT, Metrics
 from training.sl_slr.config import Data
 from training.sl_slr.encode import ToVector, by_hand, cut, look_up, remembered, side_by_side
@@ -85,7 +86,7 @@ def main(
     ] = False,
 ) -> None:
     """Look queries up in a gallery by skeletons, and print the figures."""
-    try:
+    with refusals():
         found = open_encoder(encoder)
         (known, lost), (asked, missed) = read_folder(gallery), read_folder(queries)
         for reason in (*lost, *missed):
@@ -96,9 +97,6 @@ def main(
             raise EvaluationError(f"no clip of {queries} has a gloss of the {len(glosses)} in {gallery}")
         for name, to_vector in rows(found):
             typer.echo(in_words(name, look_up(to_vector, known, asked, turned=mirrored), len(asked), len(glosses)))
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def in_words(name: str, metrics: Metrics, num_queries: int, num_signs: int) -> str:

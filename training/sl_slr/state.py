@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional
 
 from model.checkpoint import load_strictly, load_tensors
+from training.assignments import as_plain_data, from_plain_data
 from training.errors import ResumeError
 from training.fit.files import LAST, commit, write_whole
 from training.pretrain.state import LICENCE
-from training.sl_slr.config import SlSlrConfig, check_same, read_config
+from training.sl_slr.config import SlSlrConfig, check_same
 from training.sl_slr.network import SlSlrNetwork, make_network
 from training.sl_slr.objective import Learner
 
@@ -47,7 +48,7 @@ class Run:
         write_whole(
             {
                 "kind": KIND,
-                "config": self.config.to_json(),
+                "config": as_plain_data(self.config),
                 "network": self.network.state_dict(),
                 "slow": self.learner.slow.state_dict(),
                 "queue": self.learner.queue,
@@ -150,7 +151,7 @@ def read_trained(path: Path) -> Trained:
         ResumeError, CheckpointError: see `read_run`.
     """
     content = read_run(path)
-    config = read_config(content["config"])
+    config = from_plain_data(SlSlrConfig, content["config"])
     network = make_network(config.network, config.data.num_frames, config.seed)
     load_strictly(network, content["network"])
     return Trained(config, network.eval(), content["provenance"], content["licence"])

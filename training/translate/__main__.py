@@ -6,17 +6,17 @@ python -m training.translate draw FOLDER               made-up sentences by the 
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from model.errors import ModelError
-from training.errors import TrainingError
-from training.translate.command import assess_split, final, read
+from training.assignments import override
+from training.commands import add_presets, refusals
+from training.fit.files import chosen
+from training.translate.command import assess_split, read
 from training.translate.command import train as run_training
-from training.translate.config import PRESETS, override
+from training.translate.config import PRESETS
 from training.translate.corpus import Plan, draw_corpus
 from training.translate.report import lines
 from training.translate.state import read_trained
@@ -24,41 +24,19 @@ from training.translate.state import read_trained
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
-def training_command(preset: str) -> Callable[..., None]:
-    """The command that trains from a preset."""
-
-    def command(
-        *,
-        assignments: Annotated[
-            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a field; an unknown one lists all.")
-        ] = None,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")
-        ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    ) -> None:
-        train(preset, assignments or [], resume=resume, as_json=as_json)
-
-    return command
-
-
-for _name, _preset in PRESETS.items():
-    app.command(_name, help=_preset.__doc__)(training_command(_name))
-
-
 def train(preset: str, assignments: list[str], *, resume: bool, as_json: bool) -> None:
     """Train, then test."""
-    try:
-        config = override(PRESETS[preset](), assignments)
-        run, corpus = run_training(config, resume=resume)
-        found = assess_split(read_trained(final(config.output)), corpus, "test", config.output)
-    except (TrainingError, ModelError) as error:
-        _fail(error)
+    config = override(PRESETS[preset](), assignments)
+    run, corpus = run_training(config, resume=resume)
+    found = assess_split(read_trained(chosen(config.output)), corpus, "test", config.output)
     if as_json:
         typer.echo((config.output / "report.json").read_text())
         return
-    typer.echo(f"{run.step} of {config.steps} steps in {run.elapsed_s:.0f} s; {final(config.output)}")
+    typer.echo(f"{run.step} of {config.steps} steps in {run.elapsed_s:.0f} s; {chosen(config.output)}")
     typer.echo("\n".join(lines(found, run.about)))
+
+
+add_presets(app, {name: preset.__doc__ or "" for name, preset in PRESETS.items()}, train)
 
 
 @app.command()
@@ -71,11 +49,9 @@ def evaluate(
 ) -> None:
     """Test a checkpoint again on the features that it learned from."""
     folder = out or checkpoint.parent
-    try:
+    with refusals():
         trained = read_trained(checkpoint)
         found = assess_split(trained, read(trained.config), split, folder)
-    except (TrainingError, ModelError) as error:
-        _fail(error)
     typer.echo((folder / "report.json").read_text() if as_json else "\n".join(lines(found, trained.about)))
 
 
@@ -100,18 +76,11 @@ def draw(
         per_signer=per_signer,
         bodies="mannequins" if assets is None else "people",
     )
-    try:
+    with refusals():
         report = draw_corpus(folder, plan, assets, workers=workers)
-    except TrainingError as error:
-        _fail(error)
     typer.echo("\n".join(report.lines()))
     if report.failed:
         raise typer.Exit(1)
-
-
-def _fail(error: Exception) -> NoReturn:
-    typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

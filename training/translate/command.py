@@ -5,7 +5,6 @@ from pathlib import Path
 from training.errors import ConfigError, EvaluationError
 from training.fit.console import display, messages, stop_on_signal
 from training.fit.distributed import join_world
-from training.fit.files import BEST, LAST
 from training.fit.loop import Report
 from training.translate.config import TranslateConfig
 from training.translate.data import Corpus, read_corpus
@@ -42,11 +41,6 @@ def read(config: TranslateConfig) -> Corpus:
     if not config.data.folder:
         raise ConfigError("data.folder is empty; name a folder of python -m training.features")
     return read_corpus(Path(config.data.folder), config.data.units)
-
-
-def final(output: Path) -> Path:
-    """The checkpoint of a run that counts: the best where there was a validation, else the last."""
-    return output / BEST if (output / BEST).exists() else output / LAST
 
 
 def assess_split(trained: Trained, corpus: Corpus, split: str, out: Path | None) -> Assessment:

@@ -1,16 +1,11 @@
 """All settings of a translation run, as plain data. Where no source prints a value: "Decision"."""
 
 import math
-import operator
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter
-
-from training.assignments import assign, flatten, split
-from training.errors import ConfigError
+from training.assignments import Rules, positive, require
 from training.fit.optimiser import Optimiser
 
 Units = Literal["words", "characters"]
@@ -96,7 +91,7 @@ class TranslateConfig:
         Raises:
             ConfigError: names the field, the value and what is allowed.
         """
-        rules: dict[str, tuple[bool, str]] = {
+        rules: Rules = {
             "data.drop_windows": (0 <= self.data.drop_windows < 1, "at least 0 and below 1"),
             "network.heads": (self.network.width % self.network.heads == 0, "a divisor of network.width"),
             "network.width": (self.network.width % 2 == 0, "even"),
@@ -107,26 +102,8 @@ class TranslateConfig:
             "losses.label_smoothing": (0 <= self.losses.label_smoothing < 1, "at least 0 and below 1"),
             "minutes": (self.minutes > 0, "more than 0"),
         }
-        rules |= {
-            name: (operator.attrgetter(name)(self) >= 1, "at least 1")
-            for name in ("beam", "max_units", "steps", "batch_size", "accumulate")
-        }
-        rules |= {
-            name: (getattr(self, name) >= 1, "at least 1") for name in ("log_every", "save_every", "validate_every")
-        }
-        for name, (holds, allowed) in rules.items():
-            if not holds:
-                raise ConfigError(f"{name} is {operator.attrgetter(name)(self)}; it must be {allowed}")
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields as plain data."""
-        fields: dict[str, Any] = TypeAdapter(TranslateConfig).dump_python(self, mode="python")
-        return fields | {"output": str(self.output)}
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "TranslateConfig":
-        """The inverse of `to_json`."""
-        return TypeAdapter(cls).validate_python(fields)
+        counts = ("beam", "max_units", "steps", "batch_size", "accumulate", "log_every", "save_every", "validate_every")
+        require(self, {**rules, **positive(self, counts)})
 
 
 def small() -> TranslateConfig:
@@ -149,14 +126,3 @@ def large() -> TranslateConfig:
 
 
 PRESETS = {"small": small, "large": large}
-
-
-def override(config: TranslateConfig, given: Sequence[str]) -> TranslateConfig:
-    """A config with some fields set, each as KEY=VALUE.
-
-    Raises:
-        ConfigError: not an assignment, an unknown key (all valid ones are listed), or a value that can't be.
-    """
-    for assignment in given:
-        config = assign(config, *split(assignment), [key for key, _ in flatten(config)])
-    return config

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from model.checkpoint import load_strictly, load_tensors
-from training.assignments import differences
+from training.assignments import as_plain_data, differences, from_plain_data
 from training.errors import ResumeError
 from training.fit import NOT_OF_THE_RESULT
 from training.fit.files import BEST, LAST, commit, write_whole
@@ -73,7 +73,7 @@ class Run:
             "glosses": list(self.vocabulary.glosses),
             "dim": self.dim,
             "about": self.about,
-            "config": self.config.to_json(),
+            "config": as_plain_data(self.config),
             "commit": commit(),
             "step": self.step,
             "score": self.best_score,
@@ -128,7 +128,7 @@ def make_network(config: TranslateConfig, dim: int, vocabulary: Vocabulary) -> T
 
 
 def _check_same(path: Path, content: dict[str, Any], run: Run) -> None:
-    changed = differences(content["config"], run.config.to_json(), NOT_OF_THE_RESULT)
+    changed = differences(content["config"], as_plain_data(run.config), NOT_OF_THE_RESULT)
     of_old, of_new = (about.get("encoder_id") for about in (content["about"], run.about))
     if of_old != of_new:
         changed.append(f"features were of encoder {of_old} and are of {of_new}")
@@ -153,7 +153,7 @@ def read_trained(path: Path) -> Trained:
         CheckpointError: it is missing or damaged, or its weights do not fit.
     """
     content = _read(path)
-    config = TranslateConfig.from_json(content["config"])
+    config = from_plain_data(TranslateConfig, content["config"])
     vocabulary = Vocabulary(tuple(content["words"]), tuple(content["glosses"]))
     network = make_network(config, content["dim"], vocabulary)
     load_strictly(network, content["network"])

@@ -23,19 +23,21 @@ from typing import Annotated
 import typer
 
 from model.checkpoint import untrained
-from model.errors import ModelError
 from model.export import export
 from model.machine import machine
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from training.assignments import as_plain_data, override
 from training.batch import Report
+from training.commands import refusals
 from training.data.shard_files import write_whole
-from training.errors import DataError, EvaluationError, TrainingError
+from training.errors import DataError, EvaluationError
 from training.features import Plan as FeaturePlan
 from training.features import make_features
 from training.fit.console import messages
+from training.fit.files import chosen
 from training.sentences import read_sentences
-from training.translate.command import assess_split, final, train
-from training.translate.config import TranslateConfig, override, small
+from training.translate.command import assess_split, train
+from training.translate.config import TranslateConfig, small
 from training.translate.corpus import LENGTHS, SPLITS, Plan, draw_corpus, sayings
 from training.translate.exact import exact_features
 from training.translate.report import Assessment
@@ -94,7 +96,7 @@ def make_untrained(encoder: Path, out: Path) -> Path:
     """An encoder file as another one is, but with random weights; made once per geometry."""
     info = OnnxEncoder(encoder, threads=1).info
     config = info.pictures
-    described = json.dumps([config.to_json(), info.fps, info.stride_frames], sort_keys=True)
+    described = json.dumps([as_plain_data(config), info.fps, info.stride_frames], sort_keys=True)
     path = out / f"{hashlib.sha256(described.encode()).hexdigest()[:12]}.onnx"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,7 @@ def run_seed(config: TranslateConfig) -> tuple[Assessment, float]:
     run, corpus = train(config, resume=True)
     if run.step < config.steps and run.elapsed_s < 60.0 * config.minutes:
         raise EvaluationError(f"{config.output} was stopped at step {run.step} of {config.steps}; run again to go on")
-    found = assess_split(read_trained(final(config.output)), corpus, "test", config.output)
+    found = assess_split(read_trained(chosen(config.output)), corpus, "test", config.output)
     return found, run.elapsed_s / 60.0
 
 
@@ -234,11 +236,8 @@ def main(
     """Draw sentences, learn to translate them from every encoder's features, and print the table."""
     plan = Plan(num_signs=signs, per_signer=per_signer, bodies="mannequins" if assets is None else "people")
     settings = Settings(plan, assets, seeds, tuple(assignments or ()), workers)
-    try:
+    with refusals():
         outcomes = compare_encoders(encoder or [DEFAULT_ENCODER], settings, out)
-    except (TrainingError, ModelError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
     text = as_markdown(outcomes, plan, _command(encoder or (), settings))
     if write is not None:
         write_whole(write, text)

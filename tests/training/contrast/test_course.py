@@ -13,7 +13,8 @@ from model.checkpoint import load_tensors, read_checkpoint
 from tests.model.test_hands import looking_closer
 from tests.training.contrast.stage import SIZE_PX, duet, some_moments, write_shard
 from tests.training.synth.conftest import gl  # noqa: F401
-from training.contrast.__main__ import app, configured
+from training.assignments import override
+from training.contrast.__main__ import app
 from training.contrast.course import (
     STATE,
     Course,
@@ -153,9 +154,9 @@ def test_encoders_without_a_closer_look_are_refused() -> None:
 
 
 def test_unknown_settings_are_refused_with_those_that_are_known() -> None:
-    assert configured(["num_real=3", "encoder.hand_px=32"], LESSON).encoder.hand_px == 32
+    assert override(LESSON, ["num_real=3", "encoder.hand_px=32"]).encoder.hand_px == 32
     with pytest.raises(ConfigError, match="temperature"):
-        configured(["warmth=1"], LESSON)
+        override(LESSON, ["warmth=1"])
 
 
 def test_unknown_places_of_hands_cost_nothing(pool: Pool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.config import small
+from training.assignments import as_plain_data, read_preset
 from training.data import augment
 from training.errors import ConfigError
 from training.fit import optimiser
@@ -18,7 +19,6 @@ from training.pretrain.config import (
     flatten,
     override,
     paper,
-    read_preset,
     valid_keys,
 )
 from training.prior_table import PRIORS
@@ -64,12 +64,12 @@ def test_every_field_of_a_config_is_documented(module: object) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_know_their_name(name: str) -> None:
-    assert read_preset(name).preset == name
+    assert read_preset(PRESETS, name).preset == name
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="'papr'; allowed are paper, small, debug"):
-        read_preset("papr")
+        read_preset(PRESETS, "papr")
 
 
 def test_fields_are_set_by_name_and_the_rest_stays() -> None:
@@ -112,7 +112,7 @@ def test_an_unknown_key_is_refused_with_all_valid_ones() -> None:
         ("batch_size=5", "batch_size is 5; it must be even and at least 4"),
         ("precision=fp8", "precision=fp8: "),
         ("adversary.betas=0.1", "adversary.betas=0.1: "),
-        ("adversary.style_stage=5", "style_stage is 5; the encoder has 4"),
+        ("adversary.style_stage=5", "style_stage is 5; it must be a stage of the encoder, which has 4"),
         ("losses.priors=hands", "unknown priors hands; known are full_body_angles"),
         ("encoder.image_size=100", "encoder.image_size=100: 100 rows of a window do not divide"),
         ("encoder=huge", "unknown setting 'encoder'; valid are"),
@@ -125,9 +125,9 @@ def test_values_that_can_not_be_are_refused(assignment: str, message: str) -> No
 
 
 def test_only_what_a_result_depends_on_makes_another_run() -> None:
-    old = debug().to_json()
-    same = override(debug(), ["output=elsewhere", "minutes=3", "data.workers=4"]).to_json()
-    other = override(debug(), ["optimiser.learning_rate=1", "steps=7"]).to_json()
+    old = as_plain_data(debug())
+    same = as_plain_data(override(debug(), ["output=elsewhere", "minutes=3", "data.workers=4"]))
+    other = as_plain_data(override(debug(), ["optimiser.learning_rate=1", "steps=7"]))
     assert differences(old, same) == []
     assert differences(old, other) == ["optimiser.learning_rate was 0.0004 and is 1.0", "steps was 400 and is 7"]
 

@@ -4,19 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from training.assignments import as_plain_data, from_plain_data, override, read_preset
 from training.errors import ConfigError, ResumeError
-from training.sl_slr.config import PRESETS, SlSlrConfig, check_same, override, read_config, read_preset, valid_keys
+from training.sl_slr.config import PRESETS, SlSlrConfig, check_same
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_itself_and_comes_back_from_its_data(name: str) -> None:
-    config = read_preset(name)
+    config = read_preset(PRESETS, name)
     assert config.preset == name
-    assert read_config(config.to_json()) == config
+    assert from_plain_data(SlSlrConfig, as_plain_data(config)) == config
 
 
 def test_the_papers_preset_is_the_papers() -> None:
-    config = read_preset("paper")
+    config = read_preset(PRESETS, "paper")
     assert config.method == "sl-slr"
     assert config.network.projection == 128
     assert config.network.kept == 0
@@ -27,11 +28,13 @@ def test_the_papers_preset_is_the_papers() -> None:
 
 def test_a_preset_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match="preset is 'huge'; allowed are paper, table, serving, debug"):
-        read_preset("huge")
+        read_preset(PRESETS, "huge")
 
 
 def test_fields_of_groups_are_set_by_name() -> None:
-    config = override(read_preset("debug"), ["data.sources=lexicon:2x2,poses:here", "views.shuffle=false", "steps=7"])
+    config = override(
+        read_preset(PRESETS, "debug"), ["data.sources=lexicon:2x2,poses:here", "views.shuffle=false", "steps=7"]
+    )
     assert config.data.sources == ("lexicon:2x2", "poses:here")
     assert not config.views.shuffle
     assert config.steps == 7
@@ -40,7 +43,6 @@ def test_fields_of_groups_are_set_by_name() -> None:
 def test_an_unknown_key_lists_all() -> None:
     with pytest.raises(ConfigError, match=r"unknown setting 'view.shuffle'; valid are .*views\.shuffle"):
         override(SlSlrConfig(), ["view.shuffle=1"])
-    assert "network.kept" in valid_keys()
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,13 @@ def test_mocos_queue_is_whole_batches() -> None:
 
 def test_a_changed_setting_is_named_and_a_changed_place_is_not() -> None:
     config = SlSlrConfig()
-    check_same(Path("last.pt"), config.to_json(), override(config, ["output=elsewhere", "minutes=3", "log_every=1"]))
+    check_same(
+        Path("last.pt"), as_plain_data(config), override(config, ["output=elsewhere", "minutes=3", "log_every=1"])
+    )
     with pytest.raises(ResumeError, match=r"views.noise was 0.004 and is 0.1"):
-        check_same(Path("last.pt"), config.to_json(), override(config, ["views.noise=0.1"]))
+        check_same(Path("last.pt"), as_plain_data(config), override(config, ["views.noise=0.1"]))
 
 
 def test_settings_of_another_version_are_refused() -> None:
-    with pytest.raises(ResumeError, match="not of this version"):
-        read_config({"steps": "many"})
+    with pytest.raises(ConfigError, match="not of this version"):
+        from_plain_data(SlSlrConfig, {"steps": "many"})

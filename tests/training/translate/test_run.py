@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from tests.training.pretrain.runs import Recorder
 from tests.training.translate.made_up import ALONE, DIM, run_config, sentence, write_features, write_split
+from training.assignments import as_plain_data, from_plain_data, override
 from training.errors import ConfigError, EvaluationError, ResumeError
-from training.fit.files import BEST, LAST
+from training.fit.files import BEST, LAST, chosen
 from training.translate.__main__ import app
-from training.translate.command import assess_split, final, read
-from training.translate.config import PRESETS, TranslateConfig, override
+from training.translate.command import assess_split, read
+from training.translate.config import PRESETS, TranslateConfig
 from training.translate.learn import learn_to_translate
 from training.translate.report import Said, assess, compare, lines
 from training.translate.state import Run, open_run, read_trained
@@ -46,7 +47,7 @@ def test_what_is_seen_is_learned_to_be_said(folder: Path, tmp_path: Path) -> Non
     first, last = watcher.reports[0].terms, watcher.reports[-1].terms
     assert last["words"] < 0.6 * first["words"]
     assert last["glosses"] < 0.3 * first["glosses"]
-    found = assess_split(read_trained(final(config.output)), read(config), "test", config.output)
+    found = assess_split(read_trained(chosen(config.output)), read(config), "test", config.output)
     assert found.bleu[0] > 90
     assert found.right > 60
     assert run.best_score is not None
@@ -141,7 +142,7 @@ def test_settings_that_can_not_be_are_refused(setting: str, message: str) -> Non
 
 def test_configs_are_plain_data_and_back() -> None:
     for make in PRESETS.values():
-        assert TranslateConfig.from_json(json.loads(json.dumps(make().to_json()))) == make()
+        assert from_plain_data(TranslateConfig, json.loads(json.dumps(as_plain_data(make())))) == make()
 
 
 SMALL = ("steps=3", "batch_size=4", "network.width=16", "network.hidden=16", "network.heads=2", "device=cpu")
