@@ -91,7 +91,7 @@ def search(
     found = look_up(
         video,
         encoder=services.encoder,
-        dictionary=services.dictionary(),
+        dictionary=services.published.dictionary(),
         limits=services.settings.video_limits,
         k=k,
         stretch=Stretch(start_s, end_s),
@@ -126,7 +126,7 @@ def build(
 @index_commands.command("activate")
 def activate(snapshot_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: AsJson = False) -> None:
     """Go back, or forth, to another snapshot on disk. A running service takes it into use within two seconds."""
-    used = open_services(Settings()).activate(snapshot_id)
+    used = open_services(Settings()).published.activate(snapshot_id)
     if as_json:
         counts = {"entries": used.num_entries, "signs": used.num_signs}
         print(json.dumps({"snapshot_id": used.snapshot_id, "encoder_id": used.encoder_id, "counts": counts}))
@@ -209,7 +209,7 @@ def evaluate_folder(
 def _evaluate_offline(folder: Path) -> Evaluation:
     services = open_services(Settings())
     services.encoder.warm()
-    dictionary = services.dictionary()
+    dictionary = services.published.dictionary()
     known = frozenset(sign.gloss for sign in dictionary.signs)
     with bar() as progress:
         return evaluate(folder, ask_offline(services, dictionary.num_signs), known, dictionary.num_signs, progress)

@@ -22,8 +22,8 @@ import numpy as np
 import typer
 
 from app.client import Client
+from app.opening import encoder_file
 from app.schemas import SearchAnswer
-from app.services import encoder_file
 from app.settings import Settings
 from index import snapshot
 from index.entries import Entry

@@ -15,7 +15,8 @@ from statistics import median
 import numpy as np
 
 from app import VERSION
-from app.services import FILL_COMMAND, encoder_file, open_encoder, open_server
+from app.opening import encoder_file, open_encoder, open_server
+from app.published import FILL_COMMAND
 from app.settings import Settings
 from index import snapshot
 from index.errors import DictionaryError, SnapshotMissingError
@@ -102,7 +103,7 @@ def _encoder(settings: Settings) -> list[Finding]:
     info = encoder.info
     trained = "" if info.trained else ", untrained"
     about = f"{info.encoder_id}, {info.precision}{trained}, {encoder_file(settings)} on {settings.provider}"
-    num = info.num_at_once if settings.provider != "cpu" else 1
+    num = info.num_at_once if settings.provider != "cpu" else devices.Device(threads=settings.threads).num_runs
     windows = _random_windows(info.config, num)
     visible = looked_at(windows, info.config, info.kept_share)
     seconds = _timed(lambda: encoder.encode(windows, visible))

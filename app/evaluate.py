@@ -138,7 +138,7 @@ def summarise(queries: Sequence[Query], unknown: tuple[str, ...], depth: int) ->
 
 def ask_offline(services: Services, depth: int) -> Ask:
     """Looks videos up in this process."""
-    dictionary = services.dictionary()
+    dictionary = services.published.dictionary()
     limits = services.settings.video_limits
 
     def ask(clip: SourceClip) -> Answer:

@@ -83,7 +83,7 @@ class Now(Collector):
 
     def _dictionary(self) -> tuple[int, int, int]:
         try:
-            used = self._services.dictionary()
+            used = self._services.published.dictionary()
         except DictionaryEmptyError:
             return 0, 0, 0
         return used.num_entries, used.num_signs, len(used.entries)

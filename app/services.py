@@ -1,53 +1,35 @@
 """What lives as long as the service: the encoder, the dictionary in use, the jobs."""
 
-import gc
 import logging
 import secrets
 import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 from app import bulk
 from app.board import Board, Job
 from app.bulk import EmbedClips
-from app.decoding.decoder import DecoderLimits
 from app.decoding.pool import DecoderPool
-from app.errors import DictionaryEmptyError, NotReadyError, SourceUnsetError, VideoMissingError
+from app.errors import NotReadyError, SourceUnsetError, VideoMissingError
 from app.failures import FailureLimit
 from app.index_watch import IndexWatch
 from app.jobs import Jobs
+from app.opening import WarmableEncoder, bulk_decoding, open_encoder, open_server, query_decoding
 from app.progress import Progress
+from app.published import Published
 from app.reindex import Mode, rebuild
 from app.repeated import Repeated
-from app.settings import POSE, Settings
+from app.settings import Settings
 from index import snapshot
 from index.cache import EmbeddingCache
 from index.dictionary import Dictionary
-from index.errors import (
-    EncoderMismatchError,
-    IndexAwayError,
-    IndexDeviceError,
-    IndexServerError,
-    SnapshotDamagedError,
-    SnapshotError,
-    SnapshotMissingError,
-)
+from index.errors import IndexAwayError, IndexServerError
 from index.gpu_index import require_gpu
-from index.in_use import InUse
-from index.milvus_connection import Address, Connection
 from index.milvus_server import MilvusServer
 from index.snapshot import Manifest
-from model.devices import Device
 from model.embed import Embedder
-from model.encoder import Encoder
-from model.errors import ProviderError
-from model.runtime import half_beside
-from model.skeleton.encoders import BoneEncoder, open_file
-from model.skeleton.estimator import MEDIAPIPE, require_mediapipe
 
-FILL_COMMAND = "python -m app index build DIR"
 WRONG_KEYS, WRONG_KEY_EVERY_S = 10, 6.0
 """Admin keys that one client may guess: so many at once, then one every so many seconds."""
 COSTLY_VIDEOS = 5
@@ -57,28 +39,21 @@ FOLLOW_EVERY_S = 0.5
 """How often it is looked whether another snapshot was published."""
 BEAT_EVERY_S = 1.0
 """How often other replicas are told that this one lives, and how far its job is."""
-PATIENCE = 10
-"""How many times as long as a query's video one of the dictionary may take to decode: nobody waits for it."""
 
 log = logging.getLogger(__name__)
 
 
-class WarmableEncoder(Encoder, Protocol):
-    """An encoder that can do its first, slow runs before anybody waits for them."""
-
-    def warm(self) -> None:
-        """Run every batch size once."""
-        ...
-
-
 class Services:
-    """The parts that requests share. A search works on the dictionary it started with, whatever is loaded meanwhile."""
+    """The parts that requests share."""
 
     def __init__(self, settings: Settings, encoder: WarmableEncoder, server: MilvusServer | None = None) -> None:
         self.settings = settings
         self.encoder = encoder
         self._server = server
-        self._index_watch = None if server is None else IndexWatch(server, lambda: self._dictionary, self.load)
+        self.published = Published(settings, encoder.info.encoder_id, server)
+        self._index_watch = (
+            None if server is None else IndexWatch(server, lambda: self.published.in_use, self.published.load)
+        )
         self.board = Board(settings.board, f"{socket.gethostname()}:{settings.port}-{secrets.token_hex(3)}")
         self.jobs = Jobs(self.board, lambda job, progress: self.rebuild(progress, Mode(job.mode), run=job.id))
         self.wrong_keys = FailureLimit("wrong admin keys", at_once=WRONG_KEYS, every_s=WRONG_KEY_EVERY_S)
@@ -86,58 +61,10 @@ class Services:
         self.costly_videos = FailureLimit(
             "videos that take a decoder down", at_once=COSTLY_VIDEOS, every_s=settings.decode_s
         )
-        self._decoding = DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=settings.decode_s)
-        self._dictionary: Dictionary | None = None
-        self._source: str | None = None
-        """The folder that the dictionary in use was made of."""
-        self._swapping = threading.Lock()
-        """Held from reading what is published to taking it into use: the last one published is the one in use."""
-        self._refused: str | None = None
-        """What was published last and can't be used."""
         self._repeated: list[Repeated] = []
-        self._why_none = "nothing was loaded yet"
         self._encoder_state = "warming up"
         self._warming: threading.Thread | None = None
         self._decoders: DecoderPool | None = None
-
-    def follow(self) -> None:
-        """Take the published snapshot into use where it is not in use yet, whichever process has published it.
-
-        Where that can't be done, what is in use stays, and the reason is kept for whoever asks.
-
-        Raises:
-            IndexDeviceError: the device of the index can't take it.
-            IndexServerError: the server that searches can't be used; it is tried again when it is asked next.
-        """
-        with self._swapping:
-            published = self._published()
-            if published not in (self.snapshot_id, self._refused):
-                self._refused = published  # until it turns out to be usable
-                try:
-                    self._load()
-                except IndexServerError:
-                    self._refused = None
-                    raise
-
-    @property
-    def snapshot_id(self) -> str | None:
-        """Of the dictionary in use."""
-        return self._dictionary.snapshot_id if self._dictionary is not None else None
-
-    def load(self) -> None:
-        """Take the published snapshot into use anew, even if it is in use; as `follow` otherwise."""
-        with self._swapping:
-            self._load()
-
-    def dictionary(self) -> Dictionary:
-        """The dictionary in use.
-
-        Raises:
-            DictionaryEmptyError: there is none, and why.
-        """
-        if self._dictionary is None:
-            raise DictionaryEmptyError(self._why_none)
-        return self._dictionary
 
     def searchable(self) -> Dictionary:
         """The dictionary in use, for a search; nobody should decode and encode for one that can't be answered.
@@ -148,7 +75,7 @@ class Services:
         """
         if error := self._index_error():
             raise error
-        return self.dictionary()
+        return self.published.dictionary()
 
     def rebuild(
         self,
@@ -188,10 +115,7 @@ class Services:
                 server=self._server,
             )
             cache.prune(self.settings.max_cache_bytes)
-        with self._swapping:
-            if self.snapshot_id != manifest.snapshot_id:
-                gc.collect()  # of what lies about when `_use` freezes everything, nothing would ever be found again
-                self._use(self._loaded(manifest.snapshot_id))
+        self.published.take(manifest.snapshot_id)
         return manifest
 
     def embedder(self) -> Embedder:
@@ -212,28 +136,6 @@ class Services:
         self._folder()
         return self.jobs.do("reindex", Mode.MISSING, shown)
 
-    def activate(self, snapshot_id: str) -> Dictionary:
-        """Go back, or forth, to another snapshot on disk; searches that run end with the one they started with.
-
-        Raises:
-            SnapshotMissingError: there is no snapshot of this id.
-            SnapshotDamagedError: it is not what was published.
-            EncoderMismatchError: another encoder made it.
-            SnapshotWriteError: the disk did not take the change.
-            IndexServerError: the server that searches can't be used.
-        """
-        with self._swapping:
-            gc.collect()
-            activated = snapshot.activate(
-                self.settings.snapshots,
-                snapshot_id,
-                encoder_id=self.encoder.info.encoder_id,
-                device=self.settings.index_device,
-                server=self._server,
-            )
-            self._use(activated)
-        return activated
-
     def video_folder(self) -> Path:
         """Where the videos of the dictionary in use lie, with links followed: the set folder, or the indexed one.
 
@@ -243,12 +145,12 @@ class Services:
         """
         if self.settings.dictionary is not None:
             return self.settings.dictionary.resolve()
-        used = self.dictionary()
-        if self._source is None:
+        used = self.published.dictionary()
+        if self.published.source is None:
             raise VideoMissingError(
                 f"snapshot {used.snapshot_id} does not say where its videos lie; set SIGNDEX_DICTIONARY"
             )
-        return Path(self._source).resolve()
+        return Path(self.published.source).resolve()
 
     def start_reindex(self, mode: Mode = Mode.MISSING) -> Job:
         """Rebuild in the background.
@@ -265,7 +167,7 @@ class Services:
         """From now on use what any process publishes, and take part in the jobs of all replicas."""
         if not self._repeated:
             self._repeated = [
-                Repeated("follow", self.follow, FOLLOW_EVERY_S), Repeated("beat", self._beat, BEAT_EVERY_S)
+                Repeated("follow", self.published.follow, FOLLOW_EVERY_S), Repeated("beat", self._beat, BEAT_EVERY_S)
             ]  # fmt: skip
 
     def start_warming(self) -> None:
@@ -281,7 +183,7 @@ class Services:
             IndexServerError: it can't be used.
         """
         if self._index_watch is None:
-            self.load()
+            self.published.load()
         else:
             self._index_watch.look()
 
@@ -310,7 +212,7 @@ class Services:
         """
         checks = {
             "encoder": self._encoder_state,
-            "dictionary": READY if self._dictionary is not None else self._why_none,
+            "dictionary": READY if self.published.in_use is not None else self.published.why_none,
             **({} if self._index_watch is None else {"index": str(self._index_error() or READY)}),
             **others,
         }
@@ -330,61 +232,17 @@ class Services:
         if self._warming is not None:
             self._warming.join()
 
-    def _published(self) -> str | None:
-        """What CURRENT names, or what is wrong with it; None where nothing was published."""
-        try:
-            return snapshot.current_id(self.settings.snapshots)
-        except SnapshotMissingError as error:
-            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
-            return None
-        except SnapshotDamagedError as error:
-            return str(error)
-
-    def _load(self) -> None:
-        if self._dictionary is not None:
-            gc.collect()  # as in `rebuild`
-        try:
-            loaded = self._loaded()
-            loaded.require_encoder(self.encoder.info.encoder_id)
-            self._use(loaded)
-        except SnapshotMissingError as error:
-            self._why_none = f"the dictionary is empty: {error}; fill it with `{FILL_COMMAND}`"
-        except IndexServerError as error:
-            self._why_none = f"the dictionary can't be loaded: {error}"
-            raise
-        except (SnapshotError, EncoderMismatchError) as error:
-            self._why_none = f"the dictionary was refused: {error}; `{FILL_COMMAND}` does so"
-            log.warning("%s", self._why_none)
-        else:
-            for note in loaded.notes:
-                log.warning("%s", note)
-
     def _beat(self) -> None:
         """Tell the other replicas of this one, and hear from them."""
-        self.board.beat(self.snapshot_id)
+        self.board.beat(self.published.snapshot_id)
         self.jobs.beat()
-
-    def _use(self, loaded: Dictionary) -> None:
-        """Take a dictionary into use."""
-        manifest = snapshot.read_manifest(self.settings.snapshots / loaded.snapshot_id)
-        self._source = manifest.report.get("source")
-        self._dictionary = loaded
-        self._refused = None
-        # It holds no cycles and stays for long: no search should wait until it was looked through for garbage.
-        gc.freeze()
-
-    def _loaded(self, snapshot_id: str | None = None) -> Dictionary:
-        """A snapshot, the current one unless told otherwise, searched where the settings say."""
-        return snapshot.load(
-            self.settings.snapshots, snapshot_id, device=self.settings.index_device, server=self._server
-        )
 
     def _index_error(self) -> IndexServerError | None:
         """Why the server that searches can't be used; None where it can, or there is none."""
         return None if self._index_watch is None else self._index_watch.error
 
     def _new_decoders(self) -> DecoderPool:
-        return DecoderPool(self.settings.decoders, self._decoding, self.encoder.info.estimator)
+        return DecoderPool(self.settings.decoders, query_decoding(self.settings), self.encoder.info.estimator)
 
     def _folder(self) -> Path:
         if self.settings.dictionary is None:
@@ -399,65 +257,6 @@ class Services:
             self._encoder_state = f"failed at its first run: {error}"
         else:
             self._encoder_state = READY
-
-
-def bulk_decoding(settings: Settings) -> DecoderLimits:
-    """Limits of decoding one video of the dictionary."""
-    return DecoderLimits(memory_bytes=settings.decode_mb * 1_000_000, seconds=PATIENCE * settings.decode_s)
-
-
-def encoder_file(settings: Settings) -> Path:
-    """The encoder file that is used: on a GPU its float16 form, where one lies beside it."""
-    return settings.encoder if settings.provider == "cpu" else half_beside(settings.encoder)
-
-
-def open_encoder(settings: Settings) -> WarmableEncoder:
-    """The encoder that the settings name, on the device that they name.
-
-    Raises:
-        EncoderFileError: it can't be used, or not there, and why; or what finds skeletons for it is not installed.
-    """
-    opened = _open_bones(settings) if settings.encoder == POSE else _open_file(settings)
-    if opened.info.estimator == MEDIAPIPE:
-        require_mediapipe()
-    return opened
-
-
-def _open_bones(settings: Settings) -> BoneEncoder:
-    if settings.provider != "cpu":
-        raise ProviderError(
-            f"SIGNDEX_ENCODER={POSE} works on the processor, SIGNDEX_PROVIDER is {settings.provider}; set it to cpu"
-        )
-    return BoneEncoder()
-
-
-def _open_file(settings: Settings) -> WarmableEncoder:
-    if settings.provider == "tensorrt":
-        settings.engines.mkdir(parents=True, exist_ok=True)
-    device = Device(settings.provider, settings.threads, int(settings.gpu_memory_gb * 1_000_000_000), settings.engines)
-    return open_file(encoder_file(settings), device)
-
-
-def open_server(settings: Settings) -> MilvusServer | None:
-    """The server that searches, where the settings name one. It is not asked anything yet.
-
-    Raises:
-        IndexDeviceError: a GPU is asked for as well.
-        SnapshotError: the data folder has no id, and none can be made.
-    """
-    if settings.index is None:
-        return None
-    if settings.index_device != "cpu":
-        raise IndexDeviceError(
-            f"SIGNDEX_INDEX asks for a server ({settings.index}), SIGNDEX_INDEX_DEVICE={settings.index_device} for a"
-            " search in this process; unset one of them"
-        )
-    token = "" if settings.index_token is None else settings.index_token.get_secret_value()
-    return MilvusServer(
-        Connection(Address.parse(settings.index), token),
-        snapshot.folder_id(settings.snapshots),
-        InUse(settings.snapshots / ".in-use"),
-    )
 
 
 def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *, warm: bool = False) -> Services:
@@ -484,7 +283,7 @@ def open_services(settings: Settings, encoder: WarmableEncoder | None = None, *,
     for leftover in snapshot.clean(settings.snapshots):
         log.warning("removed %s, which a writer that was killed left in %s", leftover, settings.snapshots)
     if server is None:
-        services.follow()
+        services.published.follow()
     else:
         with suppress(IndexAwayError):  # `searchable` and `require_ready` tell of it
             services.look_after_index()

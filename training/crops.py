@@ -6,8 +6,9 @@ import numpy as np
 from PIL import Image
 
 from model.encoder import Frames
-from model.skeleton.kinematics import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND, Reals
+from model.skeleton.kinematics import L_SHOULDER, LEFT_HAND, R_SHOULDER, RIGHT_HAND
 from model.skeleton.landmarks import Observed
+from model.skeleton.rotations import Reals
 
 SIDE_SHOULDERS = 3.2
 """Side of the square, shoulder widths: from above the head to the hips, elbows in."""

@@ -8,18 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from model.encoder import Flags, Floats, Frames
-from model.skeleton.kinematics import (
-    BONE,
-    BONES,
-    L_SHOULDER,
-    NUM_KEYPOINTS,
-    R_SHOULDER,
-    Proportions,
-    Reals,
-    with_middles,
-)
+from model.skeleton.kinematics import BONE, BONES, L_SHOULDER, NUM_KEYPOINTS, R_SHOULDER, Proportions, with_middles
 from model.skeleton.landmarks import Landmarks, Observed, observe
 from model.skeleton.normal import hand_activity, normalise, regenerate
+from model.skeleton.rotations import Reals
 from model.video import open_frames
 from training.landmarks import check_length
 from training.prior_table import NUM_FRAMES

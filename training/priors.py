@@ -42,7 +42,6 @@ from model.skeleton.kinematics import (
     R_SHOULDER,
     RIGHT_HAND,
     Proportions,
-    Reals,
     measure,
     median_proportions,
     mirror_points,
@@ -50,6 +49,7 @@ from model.skeleton.kinematics import (
 )
 from model.skeleton.landmarks import observe
 from model.skeleton.normal import MIN_CONFIDENCE, NormalPose, hand_activity, normalise, regenerate
+from model.skeleton.rotations import Reals
 from training.errors import ClipError, TrainingError
 from training.landmarks import read_landmarks
 from training.prior_table import ACTIVITY

@@ -21,9 +21,9 @@ import typer
 
 from model.encoder import Frames
 from model.errors import ModelError, NoSignerError
-from model.skeleton.kinematics import Reals
 from model.skeleton.landmarks import Landmarks, Observed, observe
 from model.skeleton.normal import normalise
+from model.skeleton.rotations import Reals
 from model.video import VideoLimits, open_frames
 from training.batch import Failure, Report, failure, run
 from training.commands import refusals

@@ -9,7 +9,7 @@ from app.bulk import MAX_DECODERS
 from app.cluster.schedule import BLOCKS_IN_HAND, Member
 from app.cluster.workers import Order, software
 from app.errors import SourceError, SourceUnsetError
-from app.services import bulk_decoding, encoder_file
+from app.opening import bulk_decoding, encoder_file
 from app.settings import Settings
 from model.embed import Embedder
 

@@ -28,7 +28,7 @@ JPEG: dict[int | str, dict[str, Any]] = {
 @router.get("/v1/entries/{entry_id:path}/video", response_class=Response, responses=VIDEO)
 async def entry_video(request: Request, services: ServicesOfApp, entry_id: str) -> Response:
     """The video of an entry."""
-    path = video_of(services, services.dictionary().entry(entry_id))
+    path = video_of(services, services.published.dictionary().entry(entry_id))
     response = FileResponse(path, media_type=media_type(path), stat_result=path.stat(), headers=CACHE)
     return NotModifiedResponse(response.headers) if _knows(request, response.headers["ETag"]) else response
 
@@ -38,7 +38,7 @@ async def entry_thumbnail(
     request: Request, services: ServicesOfApp, pictures: PicturesOfApp, entry_id: str
 ) -> Response:
     """A picture of an entry: the middle of the sign, cropped to the signer."""
-    entry = services.dictionary().entry(entry_id)
+    entry = services.published.dictionary().entry(entry_id)
     if _knows(request, etag := pictures.etag_of(entry)):
         return Response(status_code=304, headers={"ETag": etag, **CACHE})
     picture = await pictures.of(entry)
@@ -49,7 +49,7 @@ async def entry_thumbnail(
 @router.get("/v1/entries/{entry_id:path}")
 async def get_entry(services: ServicesOfApp, entry_id: str) -> SignEntryAnswer:
     """An entry and the sign that it shows."""
-    return SignEntryAnswer.of_entry(services.dictionary().entry(entry_id))
+    return SignEntryAnswer.of_entry(services.published.dictionary().entry(entry_id))
 
 
 def _knows(request: Request, etag: str) -> bool:

@@ -75,7 +75,7 @@ def _encoder(info: EncoderInfo) -> EncoderAnswer:
 
 def _dictionary(services: Services) -> DictionaryAnswer | None:
     try:
-        used = services.dictionary()
+        used = services.published.dictionary()
     except DictionaryEmptyError:
         return None
     return DictionaryAnswer(

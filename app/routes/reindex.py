@@ -98,7 +98,7 @@ async def list_snapshots(services: ServicesOfApp) -> SnapshotsAnswer:
 @router.post("/v1/snapshots/{snapshot_id}/activate")
 async def activate(services: ServicesOfApp, snapshot_id: str) -> SnapshotAnswer:
     """Go back, or forth, to another version. Searches that run end with the one they started with."""
-    used = await to_thread.run_sync(services.activate, snapshot_id)
+    used = await to_thread.run_sync(services.published.activate, snapshot_id)
     manifest = snapshot.read_manifest(services.settings.snapshots / used.snapshot_id)
     return SnapshotAnswer.of(manifest, used.snapshot_id)
 

@@ -46,7 +46,7 @@ async def find_signs(
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> SignsAnswer:
     """Find signs by their gloss; without a text all of them, in the order of the alphabet."""
-    used = services.dictionary()
+    used = services.published.dictionary()
     page = await to_thread.run_sync(used.find_signs, text, language or None, tag or None, limit, offset)
     return SignsAnswer.of(page, offset, used.snapshot_id)
 
@@ -54,7 +54,7 @@ async def find_signs(
 @router.get("/v1/signs/{sign_id}")
 async def get_sign(services: ServicesOfApp, sign_id: str) -> ShownSignAnswer:
     """A sign with all its videos."""
-    return ShownSignAnswer.of_record(services.dictionary().sign(sign_id))
+    return ShownSignAnswer.of_record(services.published.dictionary().sign(sign_id))
 
 
 @router.get("/v1/signs/{sign_id}/similar")
@@ -62,7 +62,7 @@ async def similar_signs(
     services: ServicesOfApp, sign_id: str, k: Annotated[int, Query(ge=1, le=MAX_K, description="How many signs.")] = 10
 ) -> SimilarAnswer:
     """Other signs that look like it."""
-    used = services.dictionary()
+    used = services.published.dictionary()
     hits = await to_thread.run_sync(used.neighbours, sign_id, k)
     return SimilarAnswer(
         sign=SignAnswer.of(used.sign(sign_id).sign),
@@ -74,4 +74,4 @@ async def similar_signs(
 @router.get("/v1/facets")
 async def facets(services: ServicesOfApp) -> FacetsAnswer:
     """Languages, tags and signers, with how many signs and entries each has."""
-    return FacetsAnswer.of(await to_thread.run_sync(services.dictionary().facets))
+    return FacetsAnswer.of(await to_thread.run_sync(services.published.dictionary().facets))

@@ -14,9 +14,10 @@ from model.config import Form
 from model.cut import DEFAULT_LIMITS, Cutting, MovingWindow, Seen
 from model.encoder import Flags, Floats, Frames, Ints
 from model.skeleton.estimator import Estimator, Found, landmarks_of
-from model.skeleton.kinematics import LEFT_HAND, MIRROR, RIGHT_HAND, Reals
+from model.skeleton.kinematics import LEFT_HAND, MIRROR, RIGHT_HAND
 from model.skeleton.landmarks import Landmarks, observe
 from model.skeleton.normal import MIN_CONFIDENCE
+from model.skeleton.rotations import Reals
 from model.skeleton.signing import FPS, bridged_hands, in_shoulder_widths, require_hands
 from model.video import FrameStream, VideoLimits, VideoSource, open_frames
 from model.windows import slide

@@ -24,8 +24,8 @@ import numpy as np
 
 from model.encoder import Frames
 from model.errors import EstimatorError, NoSignerError
-from model.skeleton.kinematics import Reals
 from model.skeleton.landmarks import Landmarks
+from model.skeleton.rotations import Reals
 
 MEDIAPIPE = "model.skeleton.estimator:open_mediapipe"
 """Name of the estimator that serves."""

@@ -1,4 +1,4 @@
-"""The signer as 61 keypoints on 51 bones with 104 angles: the one place of kinematics.
+"""The signer as 61 keypoints on 51 bones with 104 angles: forward and inverse kinematics.
 
 Axes: x to the signer's left, y up, z forward (towards the camera). Lengths in one unit throughout, angles in radians.
 
@@ -39,12 +39,9 @@ Everything works on any leading axes, and what is unknown (NaN) stays unknown wi
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.encoder import Ints
-
-Reals = NDArray[np.float64]
-"""Kinematics is done in double precision."""
+from model.skeleton.rotations import Reals, frame_from, turn, turn_y, unit
 
 NUM_KEYPOINTS = 61
 R_SHOULDER, R_ELBOW, R_WRIST, L_SHOULDER, L_ELBOW, L_WRIST, R_HIP, L_HIP = range(8)
@@ -330,172 +327,10 @@ def standing() -> Angles:
     return Angles(body, hand, hand)
 
 
-# ------------------------------------------------------------------------------------------------ limits of the joints
-
-
-def limit_excess(angles: Angles) -> Angles:
-    """By how much each angle is beyond what joints allow: 0 within the limits, else radians, signed.
-
-    The limits are those of the clinical literature on active range of motion (American Academy of Orthopaedic
-    Surgeons), widened by ten degrees for the spread among people and for fingers pressed against something.
-    """
-
-    def excess(values: Reals, limits: Reals) -> Reals:
-        return values - np.clip(values, limits[:, 0], limits[:, 1])
-
-    return Angles(excess(angles.body, BODY_LIMITS), excess(angles.left, HAND_LIMITS), excess(angles.right, HAND_LIMITS))
-
-
-def elbow_angle(points: Reals, side: str) -> Reals:
-    """Flexion of the elbow: 0 with the arm straight, about 150 degrees fully bent, in radians [...]."""
-    shoulder = {"left": L_SHOULDER, "right": R_SHOULDER}[side]
-    upper = unit(points[..., shoulder + 1, :] - points[..., shoulder, :])
-    fore = unit(points[..., shoulder + 2, :] - points[..., shoulder + 1, :])
-    angle: Reals = np.arccos(np.clip((upper * fore).sum(axis=-1), -1.0, 1.0))
-    return angle
-
-
-# ----------------------------------------------------------------------------------------- inverse kinematics of arms
-
-
-def bend_arm(
-    shoulder: Reals, target: Reals, upper: Reals | float, fore: Reals | float, swivel: Reals
-) -> tuple[Reals, Reals]:
-    """Where elbow and wrist are when the wrist goes for a point: two bones, one swivel.
-
-    The elbow lies on a circle about the line from shoulder to wrist; `swivel` says where: 0 lets it hang lowest, and
-    growing angles lift it to the arm's own side.
-
-    Args:
-        shoulder: [..., 3] of a left arm; mirror a right one.
-        target: [..., 3] where the wrist should be. One out of reach is approached in a straight line as far as the arm,
-            bent by five degrees, goes; one too near is kept off by what an elbow bent by 150 degrees leaves.
-        upper: length of the upper arm.
-        fore: length of the forearm.
-        swivel: [...] radians.
-
-    Returns:
-        elbow [..., 3], wrist [..., 3].
-    """
-    reach = target - shoulder
-    distance = np.linalg.norm(reach, axis=-1)
-    nearest, farthest = (_opposite_side(upper, fore, np.deg2rad(inner)) for inner in (180 - MAX_ELBOW, 180 - MIN_ELBOW))
-    held = np.clip(distance, nearest, farthest)
-    axis = unit(reach)
-    along = (held**2 + np.square(upper) - np.square(fore)) / (2.0 * held)
-    radius = np.sqrt(np.maximum(np.square(upper) - along**2, 0.0))
-    lowest, outward = _swivel_axes(axis)
-    spoke = np.cos(swivel)[..., None] * lowest + np.sin(swivel)[..., None] * outward
-    elbow = shoulder + along[..., None] * axis + radius[..., None] * spoke
-    return elbow, shoulder + held[..., None] * axis
-
-
-def natural_swivel(shoulder: Reals, target: Reals, arm_length: Reals | float) -> Reals:
-    """The swivel most people's elbow takes: hanging a little outward, more so for a hand that is high or across.
-
-    Args:
-        shoulder: [..., 3] of a left arm.
-        target: [..., 3] where the wrist goes.
-        arm_length: of both bones together.
-
-    Returns:
-        [...] radians.
-    """
-    reach = (target - shoulder) / np.asarray(arm_length)[..., None]
-    height = np.clip(reach[..., 1], -1.0, 1.0)
-    across = np.clip(-reach[..., 0], 0.0, 1.0)
-    swivel: Reals = np.deg2rad(18.0 + 22.0 * np.clip(height + 0.4, 0.0, 1.0) + 30.0 * across)
-    return swivel
-
-
-def _opposite_side(a: Reals | float, b: Reals | float, angle: float) -> Reals:
-    """Third side of a triangle: the law of cosines."""
-    side: Reals = np.sqrt(np.square(a) + np.square(b) - 2.0 * np.asarray(a) * b * np.cos(angle))
-    return side
-
-
-def _swivel_axes(axis: Reals) -> tuple[Reals, Reals]:
-    """Two directions that span the elbow's circle: the lowest point, and the one to the left arm's outside.
-
-    An arm that hangs straight down has no lowest point; there the elbow's zero lies behind, as the blend makes it.
-    """
-    down = np.array([0.0, -1.0, -0.25]) / np.hypot(1.0, 0.25)
-    lowest = unit(down - (axis @ down)[..., None] * axis)
-    outward = cross(axis, lowest)
-    return lowest, outward
-
-
-# ------------------------------------------------------------------------------------------------------- rotations
-
-
 def with_middles(keypoints: Reals) -> Reals:
     """The keypoints followed by the four points between two of them: [..., 65, 3]."""
     middles = [(keypoints[..., right, :] + keypoints[..., left, :]) / 2.0 for right, left in _MIDDLES]
     return np.concatenate([keypoints, np.stack(middles, axis=-2)], axis=-2)
-
-
-def unit(vectors: Reals) -> Reals:
-    """Vectors [..., 3] at length one; NaN where there is no direction."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 1e-9, length, np.nan)
-
-
-def cross(a: Reals, b: Reals) -> Reals:
-    """Cross products of vectors [..., 3]: several times as fast as numpy's for the few vectors of a frame."""
-    x, y, z = a[..., 0], a[..., 1], a[..., 2]
-    u, v, w = b[..., 0], b[..., 1], b[..., 2]
-    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis=-1)
-
-
-def frame_from(x: Reals, near_z: Reals) -> Reals:
-    """The frame whose x axis is given and whose z axis leans towards a direction.
-
-    Args:
-        x: [..., 3] of length one.
-        near_z: [..., 3] of any length, not along x.
-
-    Returns:
-        [..., 3, 3], one axis per column.
-    """
-    y = unit(cross(near_z, x))
-    return np.stack([x, y, cross(x, y)], axis=-1)
-
-
-def turn_y(angle: Reals) -> Reals:
-    """Rotations about y: [...] radians to [..., 3, 3]."""
-    c, s = np.cos(angle), np.sin(angle)
-    zero, one = np.zeros_like(c), np.ones_like(c)
-    return _matrix([[c, zero, s], [zero, one, zero], [-s, zero, c]])
-
-
-def pitch_yaw_roll(angles: Reals) -> Reals:
-    """How trunk and head are turned: [..., 3] radians forward, to the left, to the right, to [..., 3, 3]."""
-    pitch, yaw, roll = np.moveaxis(angles, -1, 0)
-    return turn_y(yaw) @ turn_about(0, pitch) @ turn_about(2, -roll)
-
-
-def turn_about(axis: int, angle: Reals) -> Reals:
-    """Rotations about a coordinate axis: [..., 3, 3]."""
-    first, second = (axis + 1) % 3, (axis + 2) % 3
-    turned = np.zeros((*angle.shape, 3, 3))
-    turned[..., axis, axis] = 1.0
-    turned[..., first, first] = turned[..., second, second] = np.cos(angle)
-    turned[..., first, second], turned[..., second, first] = -np.sin(angle), np.sin(angle)
-    return turned
-
-
-def turn(bend: Reals, sway: Reals) -> Reals:
-    """R_x(bend) R_z(sway): [..., 3, 3]."""
-    cb, sb, cs, ss = np.cos(bend), np.sin(bend), np.cos(sway), np.sin(sway)
-    return _matrix([[cs, -ss, np.zeros_like(cs)], [cb * ss, cb * cs, -sb], [sb * ss, sb * cs, cb]])
-
-
-def _matrix(rows: list[list[Reals]]) -> Reals:
-    matrix = np.empty((*rows[0][0].shape, 3, 3))
-    for row, values in enumerate(rows):
-        for column, value in enumerate(values):
-            matrix[..., row, column] = value
-    return matrix
 
 
 def _bend_and_sway(base: Reals, direction: Reals) -> Reals:
@@ -551,30 +386,3 @@ _LEFT_PALM = _RIGHT_PALM + 20
 # is then the mirrored right half. Arms count alike on both sides and only change places.
 _MIRROR_SIGNS = np.array([-1, -1, 1, -1, -1, -1, 1, -1, -1, -1, 1, -1, 1, -1] + 8 * [1], float)
 _MIRROR_BODY = np.array([*range(14), 18, 19, 20, 21, 14, 15, 16, 17])
-
-MIN_ELBOW, MAX_ELBOW = 5.0, 150.0
-"""Degrees an elbow is bent by when an arm is stretched or folded."""
-
-
-def _degrees(rows: list[tuple[float, float]]) -> Reals:
-    limits: Reals = np.deg2rad(np.array(rows))
-    return limits
-
-
-def _hand_limits() -> Reals:
-    palm = [(-90.0, 100.0), (-60.0, 60.0)]
-    thumb = [(-80.0, 100.0), (-75.0, 90.0)] + 3 * [(-90.0, 100.0), (-60.0, 60.0)]
-    finger = [*palm, (-45.0, 105.0), (-45.0, 45.0), (-25.0, 125.0), (-40.0, 40.0), (-30.0, 100.0), (-40.0, 40.0)]
-    return _degrees([*thumb, *finger, *finger, *finger, *finger, (-135.0, 135.0)])
-
-
-def _body_limits() -> Reals:
-    trunk = [(-45.0, 45.0), (-45.0, 45.0)]
-    arm = [(-70.0, 190.0), (-70.0, 90.0), (-25.0, 180.0), (-89.0, 89.0)]
-    return _degrees([*(3 * trunk), (-60.0, 60.0), (-50.0, 50.0), *(3 * [(-80.0, 80.0), (-60.0, 60.0)]), *arm, *arm])
-
-
-HAND_LIMITS: Reals = _hand_limits()
-"""[41, 2] least and greatest of every angle of a hand, radians."""
-BODY_LIMITS: Reals = _body_limits()
-"""[22, 2] likewise of the body."""

@@ -32,8 +32,8 @@ from model.skeleton.kinematics import (
     R_SHOULDER,
     R_WRIST,
     RIGHT_HAND,
-    Reals,
 )
+from model.skeleton.rotations import Reals
 
 BODY_LANDMARKS = (12, 14, 16, 11, 13, 15, 24, 23, *range(11))
 """The MediaPipe landmarks that keypoints 0-18 are."""

@@ -27,12 +27,12 @@ from model.skeleton.kinematics import (
     RIGHT_HAND,
     Angles,
     Proportions,
-    Reals,
     forward,
     inverse,
     mirror_angles,
     standard_proportions,
 )
+from model.skeleton.rotations import Reals
 
 NUM_FRAMES = 16
 """Frames of a window."""

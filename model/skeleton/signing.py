@@ -29,12 +29,11 @@ from model.skeleton.kinematics import (
     R_SHOULDER,
     R_WRIST,
     RIGHT_HAND,
-    Reals,
     mirror_points,
-    unit,
 )
 from model.skeleton.landmarks import Landmarks, observe
 from model.skeleton.normal import hand_activity, normalise, regenerate
+from model.skeleton.rotations import Reals, unit
 
 FPS = 25.0
 STRIDE = 2

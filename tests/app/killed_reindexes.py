@@ -41,7 +41,7 @@ def reindex(data: Path, videos: Path) -> None:
 def look_at(data: Path) -> None:
     """What a start finds: a whole snapshot that searches, nothing left over, and a cache without a damaged row."""
     services = open_services(Settings(data=data), FakeEncoder())
-    used = services.dictionary()
+    used = services.published.dictionary()
     assert (used.num_entries, used.notes) == (NUM_CLIPS, ())
     assert not [path.name for path in (data / "snapshots").iterdir() if path.name.startswith((".staging", ".trash"))]
     assert len(snapshot.manifests(data / "snapshots")) <= 3

@@ -22,7 +22,7 @@ from tests.running import running
 def encoders(monkeypatch, tmp_path):
     """Every command gets a fake encoder and a data folder of its own."""
     made = FakeEncoder()
-    monkeypatch.setattr("app.services.open_file", lambda path, device: made)
+    monkeypatch.setattr("app.opening.open_file", lambda path, device: made)
     monkeypatch.setenv("SIGNDEX_DATA", str(tmp_path / "data"))
     return made
 

@@ -167,7 +167,7 @@ def test_a_reindex_is_refused_before_anything_is_embedded_while_milvus_is_away(s
     with pytest.raises(IndexAwayError):
         services.searchable()
     with pytest.raises(DictionaryEmptyError):
-        services.dictionary()
+        services.published.dictionary()
     services.close()
 
 

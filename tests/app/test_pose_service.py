@@ -14,7 +14,8 @@ from app.errors import VideoTooCostlyError
 from app.evaluate import ask_offline
 from app.lookup import Stretch, look_up
 from app.main import create_app
-from app.services import open_encoder, open_services
+from app.opening import open_encoder
+from app.services import open_services
 from app.settings import Settings
 from app.sources import scan
 from index import snapshot
@@ -95,7 +96,9 @@ def test_the_encoder_in_use_is_told(posed):
 
 
 def test_what_was_skipped_is_reported_and_what_did_not_change_is_not_embedded_again(posed):
-    before = snapshot.read_manifest(posed.services.settings.snapshots / posed.services.dictionary().snapshot_id)
+    before = snapshot.read_manifest(
+        posed.services.settings.snapshots / posed.services.published.dictionary().snapshot_id
+    )
     assert [each["video"] for each in before.report["skipped"]] == ["NOBODY.mp4"]
     assert "nobody was found" in before.report["skipped"][0]["reason"]
     after = posed.services.rebuild(SilentProgress())
@@ -120,7 +123,7 @@ def test_the_command_line_finds_what_the_service_finds(posed, tmp_path):
     found = look_up(
         path,
         encoder=services.encoder,
-        dictionary=services.dictionary(),
+        dictionary=services.published.dictionary(),
         limits=VideoLimits(),
         k=4,
         stretch=Stretch(),

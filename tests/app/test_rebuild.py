@@ -64,28 +64,28 @@ def vector_of(path):
 
 def first(services, vector, **filters):
     """The sign nearest to a vector."""
-    return services.dictionary().search(vector, k=1, encoder_id="fa4e00000000", filters=Filters(**filters))[0]
+    return services.published.dictionary().search(vector, k=1, encoder_id="fa4e00000000", filters=Filters(**filters))[0]
 
 
 def test_a_second_run_with_nothing_changed_embeds_nothing_and_gives_the_same_vectors(services, encoder):
     assert rebuild(services)["cache"] == {"num_cached": 0, "num_embedded": 5, "notes": []}
-    before, num_windows = services.dictionary(), encoder.num_windows
+    before, num_windows = services.published.dictionary(), encoder.num_windows
     assert rebuild(services)["cache"] == {"num_cached": 5, "num_embedded": 0, "notes": []}
     assert encoder.num_windows == num_windows
-    assert services.dictionary() is before
+    assert services.published.dictionary() is before
 
 
 def test_a_run_with_nothing_changed_publishes_nothing_and_keeps_the_way_back(services, folder):
     rebuild(services)
-    older = services.dictionary().snapshot_id
+    older = services.published.dictionary().snapshot_id
     write_clip(folder / "ZEBRA.mp4", 99)
     rebuild(services)
-    current = services.dictionary().snapshot_id
+    current = services.published.dictionary().snapshot_id
     for mode in (Mode.MISSING, Mode.FULL):
         manifest = services.rebuild(SilentProgress(), mode)
         assert manifest.snapshot_id == manifest.report["previous"]["snapshot_id"] == current
     assert {kept.snapshot_id for kept in snapshot.manifests(services.settings.snapshots)} == {older, current}
-    assert services.activate(older).num_entries == 5
+    assert services.published.activate(older).num_entries == 5
 
 
 def changed_gloss(folder):
@@ -107,19 +107,19 @@ def one_that_can_not_be_used(folder):
 @pytest.mark.parametrize("change", [changed_gloss, changed_picture, one_less, one_that_can_not_be_used])
 def test_a_run_with_anything_changed_publishes_it(services, folder, change):
     rebuild(services)
-    before = services.dictionary().snapshot_id
+    before = services.published.dictionary().snapshot_id
     change(folder)
     rebuild(services)
-    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) != before
+    assert services.published.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) != before
 
 
 @pytest.mark.parametrize("name", ["vectors.npy", "entries.jsonl", "index.faiss", "manifest.json"])
 def test_a_run_with_nothing_changed_mends_a_snapshot_that_is_damaged_on_disk(services, name):
     rebuild(services)
-    before = services.dictionary().snapshot_id
+    before = services.published.dictionary().snapshot_id
     (services.settings.snapshots / before / name).write_bytes(b"{}")
     rebuild(services)
-    assert services.dictionary().snapshot_id != before
+    assert services.published.dictionary().snapshot_id != before
     assert snapshot.load(services.settings.snapshots).notes == ()
 
 
@@ -130,7 +130,8 @@ def test_only_what_is_new_or_changed_is_embedded(services, encoder, folder):
     (folder / "BREAD.mp4").rename(folder / "CAKE.mp4")
     (folder / "CHAIR.mp4").unlink()
     assert rebuild(services)["cache"] == {"num_cached": 3, "num_embedded": 2, "notes": []}
-    assert {sign.gloss for sign in services.dictionary().signs} == {"APPLE", "CAKE", "DANCE", "EARTH", "ZEBRA"}
+    glosses = {sign.gloss for sign in services.published.dictionary().signs}
+    assert glosses == {"APPLE", "CAKE", "DANCE", "EARTH", "ZEBRA"}
     assert first(services, vector_of(folder / "APPLE.mp4")).score == pytest.approx(1, abs=1e-5)
 
 
@@ -153,7 +154,7 @@ def test_a_clip_filmed_in_the_mirror_is_found_and_said_to_be(services, folder, t
         hit = first(services, flipped.vector)
         assert (hit.sign.gloss, hit.mirrored) == (gloss, True)
         assert not first(services, vector_of(folder / f"{gloss}.mp4")).mirrored
-    assert (services.dictionary().num_entries, len(services.dictionary().entries)) == (5, 10)
+    assert (services.published.dictionary().num_entries, len(services.published.dictionary().entries)) == (5, 10)
 
 
 def test_two_stretches_of_one_video_are_two_entries(services, encoder, folder):
@@ -174,7 +175,7 @@ def test_two_stretches_of_one_video_are_two_entries(services, encoder, folder):
     assert first(services, vector_of(long), tag="b").sign.gloss == "OTHER"
     [pair] = [pair for pair in card["near_duplicates"]["pairs"] if not pair["mirrored"]]
     assert pair["ids"] == ("2", "3")
-    assert services.dictionary().entry("2").start_s == 1
+    assert services.published.dictionary().entry("2").start_s == 1
 
 
 def join(one, other, target):
@@ -207,7 +208,7 @@ def test_the_report_card_says_what_an_editor_wants_to_know(services, folder):
     assert card["self_check"] == {"num_checked": 14, "of": 14}
     assert set(card["durations_s"]) == {"scan", "hash", "embed", "check"}
     assert card["cache"]["num_embedded"] == 6
-    published = services.dictionary().snapshot_id
+    published = services.published.dictionary().snapshot_id
     on_disk = json.loads((services.settings.snapshots / published / "manifest.json").read_text())["report"]
     assert on_disk["near_duplicates"]["num"] == card["near_duplicates"]["num"]
     assert rebuild(services)["previous"] == {"snapshot_id": published, "entries": 7, "signs": 6, "vectors": 14}
@@ -241,7 +242,7 @@ class CancelledError(Exception):
 @pytest.mark.parametrize("phase", ["scan", "hash", "embed", "check", "publish"])
 def test_a_run_stopped_in_any_phase_publishes_nothing(services, folder, phase):
     rebuild(services)
-    published = services.dictionary().snapshot_id
+    published = services.published.dictionary().snapshot_id
     write_clip(folder / "ZEBRA.mp4", 99)
 
     class Stopping(SilentProgress):
@@ -251,7 +252,7 @@ def test_a_run_stopped_in_any_phase_publishes_nothing(services, folder, phase):
 
     with pytest.raises(CancelledError):
         services.rebuild(Stopping())
-    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
+    assert services.published.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
     assert len(snapshot.manifests(services.settings.snapshots)) == 1
     assert rebuild(services)["entries"] == 6
 
@@ -278,7 +279,7 @@ class Spoilt(CountingEncoder):
 
 def test_clips_for_which_the_encoder_gives_no_numbers_are_skipped_and_never_kept(services, folder):
     rebuild(services)
-    published = services.dictionary().snapshot_id
+    published = services.published.dictionary().snapshot_id
     write_clip(folder / "ZEBRA.mp4", 99)
     good, services.encoder = services.encoder, Spoilt()
     [skipped] = rebuild(services)["skipped"]
@@ -287,16 +288,16 @@ def test_clips_for_which_the_encoder_gives_no_numbers_are_skipped_and_never_kept
     services.encoder = good
     card = rebuild(services)
     assert (card["entries"], card["cache"]["num_embedded"], card["skipped"]) == (6, 1, [])
-    assert services.dictionary().snapshot_id != published
+    assert services.published.dictionary().snapshot_id != published
 
 
 def test_an_encoder_that_gives_no_numbers_at_all_publishes_nothing(services):
     rebuild(services)
-    published = services.dictionary().snapshot_id
+    published = services.published.dictionary().snapshot_id
     services.encoder = Spoilt()
     with pytest.raises(NothingUsableError, match="no numbers"):
         rebuild(services, Mode.FULL)
-    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
+    assert services.published.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == published
 
 
 def test_a_damaged_cache_costs_time_and_leaves_a_note(services):
@@ -316,7 +317,7 @@ def test_a_cache_that_may_hold_nothing_is_emptied_after_the_run(tmp_path, folder
 
 def test_vectors_that_do_not_find_themselves_are_not_published(services, monkeypatch):
     rebuild(services)
-    published = services.dictionary().snapshot_id
+    published = services.published.dictionary().snapshot_id
     build = faiss_index.build
     monkeypatch.setattr(faiss_index, "build", lambda vectors: build(np.roll(vectors, 3, axis=0)))
     with pytest.raises(SelfCheckError, match="nothing was published"):
@@ -326,41 +327,41 @@ def test_vectors_that_do_not_find_themselves_are_not_published(services, monkeyp
 
 def test_going_back_and_forth_between_snapshots(services, folder):
     rebuild(services)
-    old = services.dictionary().snapshot_id
+    old = services.published.dictionary().snapshot_id
     write_clip(folder / "ZEBRA.mp4", 99)
     rebuild(services)
-    new = services.dictionary().snapshot_id
-    assert services.activate(old).num_entries == 5
-    assert services.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == old
-    assert services.activate(new).num_entries == 6
-    services.activate(old)
-    assert open_services(services.settings, CountingEncoder()).dictionary().snapshot_id == old
+    new = services.published.dictionary().snapshot_id
+    assert services.published.activate(old).num_entries == 5
+    assert services.published.dictionary().snapshot_id == snapshot.current_id(services.settings.snapshots) == old
+    assert services.published.activate(new).num_entries == 6
+    services.published.activate(old)
+    assert open_services(services.settings, CountingEncoder()).published.dictionary().snapshot_id == old
     rebuild(services)
     kept = {manifest.snapshot_id for manifest in snapshot.manifests(services.settings.snapshots)}
-    assert kept == {old, services.dictionary().snapshot_id}
+    assert kept == {old, services.published.dictionary().snapshot_id}
     with pytest.raises(SnapshotMissingError):
-        services.activate(new)
+        services.published.activate(new)
     for nonsense in ("../..", "", "nothing", "CURRENT", f"{old}/../{old}"):
         with pytest.raises(SnapshotMissingError):
-            services.activate(nonsense)
+            services.published.activate(nonsense)
 
 
 def test_a_snapshot_of_another_encoder_is_not_activated(services):
     rebuild(services)
-    old = services.dictionary().snapshot_id
+    old = services.published.dictionary().snapshot_id
     other = open_services(services.settings, CountingEncoder("bbbbbbbbbbbb"))
     with pytest.raises(DictionaryEmptyError, match="made by encoder fa4e00000000"):
-        other.dictionary()
+        other.published.dictionary()
     other.rebuild(SilentProgress())
     with pytest.raises(EncoderMismatchError):
-        other.activate(old)
-    assert other.dictionary().encoder_id == "bbbbbbbbbbbb"
-    assert snapshot.current_id(services.settings.snapshots) == other.dictionary().snapshot_id
+        other.published.activate(old)
+    assert other.published.dictionary().encoder_id == "bbbbbbbbbbbb"
+    assert snapshot.current_id(services.settings.snapshots) == other.published.dictionary().snapshot_id
 
 
 def test_a_disk_that_is_full_while_publishing_keeps_the_old_snapshot_serving(services, folder):
     rebuild(services)
-    published = services.dictionary()
+    published = services.published.dictionary()
     write_clip(folder / "ZEBRA.mp4", 99)
     script = (
         "import resource, signal, sys; from pathlib import Path; from tests.app.test_rebuild import *\n"
@@ -385,7 +386,7 @@ def test_a_disk_that_is_full_while_publishing_keeps_the_old_snapshot_serving(ser
 
 def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(services, folder):
     rebuild(services)
-    published = services.dictionary().snapshot_id
+    published = services.published.dictionary().snapshot_id
     for seed in range(40):
         write_clip(folder / f"NEW{seed}.mp4", 100 + seed)
     script = (
@@ -404,7 +405,7 @@ def test_a_killed_reindex_leaves_the_old_snapshot_and_the_next_one_goes_on(servi
             running.stdout.readline()
         os.kill(running.pid, signal.SIGKILL)
     again = open_services(services.settings, CountingEncoder())
-    assert again.dictionary().snapshot_id == published
+    assert again.published.dictionary().snapshot_id == published
     card = again.rebuild(SilentProgress()).report
     assert card["entries"] == 45
     assert card["cache"]["num_cached"] > 5
@@ -435,6 +436,6 @@ def test_a_dictionary_on_a_gpu_gives_the_hits_of_one_on_the_processor(tmp_path, 
         services = open_services(settings, CountingEncoder())
         rebuild(services)
         vector = vector_of(folder / "APPLE.mp4")
-        hits = services.dictionary().search(vector, k=5, encoder_id="fa4e00000000")
+        hits = services.published.dictionary().search(vector, k=5, encoder_id="fa4e00000000")
         found.append([(hit.sign, hit.mirrored, round(hit.score, 6)) for hit in hits])
     assert found[0] == found[1]

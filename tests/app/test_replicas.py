@@ -76,7 +76,7 @@ def test_what_the_command_line_publishes_or_goes_back_to_is_served(pair, folder)
     command = open_services(one.services.settings, FakeEncoder())
     new = command.rebuild(SilentProgress()).snapshot_id
     eventually(lambda: {used_by(one), used_by(other)} == {new})
-    command.activate(before)
+    command.published.activate(before)
     eventually(lambda: {used_by(one), used_by(other)} == {before})
 
 
@@ -229,7 +229,9 @@ def test_a_snapshot_that_a_replica_cannot_use_leaves_it_with_what_it_has(pair, f
     with caplog.at_level(logging.WARNING):
         settings = one.services.settings
         published = open_services(settings, FakeEncoder("bbbbbbbbbbbb")).rebuild(SilentProgress())
-        eventually(lambda: {one.services._refused, other.services._refused} == {published.snapshot_id})
+        eventually(
+            lambda: {one.services.published.refused, other.services.published.refused} == {published.snapshot_id}
+        )
         time.sleep(3 * FOLLOW_EVERY_S)
     assert used_by(other) == before
     assert other.client.get("/readyz").status_code == 200

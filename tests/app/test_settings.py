@@ -5,7 +5,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from app.services import open_encoder
+from app.opening import open_encoder
 from app.settings import Settings
 from tests.conftest import ROOT
 from tests.fakes import FakeEncoder
@@ -58,7 +58,7 @@ def opened(monkeypatch):
         asked.append((path, device))
         return FakeEncoder()
 
-    monkeypatch.setattr("app.services.open_file", open_file)
+    monkeypatch.setattr("app.opening.open_file", open_file)
     return asked
 
 

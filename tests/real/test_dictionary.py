@@ -69,22 +69,25 @@ def test_every_studio_clip_is_indexed_and_finds_itself(services, report):
     assert report["self_check"] == {"num_checked": 2 * NUM_SIGNS, "of": 2 * NUM_SIGNS}
     assert report["single_video_signs"]["num"] == NUM_SIGNS
     assert report["cache"]["num_embedded"] == NUM_SIGNS
-    dictionary = services.dictionary()
+    dictionary = services.published.dictionary()
     assert (dictionary.num_entries, len(dictionary.entries)) == (NUM_SIGNS, 2 * NUM_SIGNS)
     assert dictionary.notes == ()
 
 
 def test_a_second_run_embeds_nothing_and_changes_nothing(services, report):
-    before = services.dictionary()
+    before = services.published.dictionary()
     again = services.rebuild(Quiet(), Mode.MISSING).report
     assert (again["cache"]["num_embedded"], again["cache"]["num_cached"]) == (0, NUM_SIGNS)
-    files = [services.settings.snapshots / used.snapshot_id / "vectors.npy" for used in (before, services.dictionary())]
+    files = [
+        services.settings.snapshots / used.snapshot_id / "vectors.npy"
+        for used in (before, services.published.dictionary())
+    ]
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert snapshot.load(services.settings.snapshots).snapshot_id == services.dictionary().snapshot_id
+    assert snapshot.load(services.settings.snapshots).snapshot_id == services.published.dictionary().snapshot_id
 
 
 def test_every_home_clip_is_answered_and_over_http_as_offline(services, report, folders):
-    known = frozenset(sign.gloss for sign in services.dictionary().signs)
+    known = frozenset(sign.gloss for sign in services.published.dictionary().signs)
     offline = evaluate(folders[1], ask_offline(services, NUM_SIGNS), known, NUM_SIGNS, Quiet())
     with running(create_app(services.settings, services)) as client:
         http = evaluate(folders[1], ask_over_http(client), known, MAX_K, Quiet())

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from model.skeleton.encoders import BoneEncoder
-from model.skeleton.kinematics import Reals, inverse
+from model.skeleton.kinematics import inverse
 from model.skeleton.landmarks import observe
 from model.skeleton.normal import normalise
+from model.skeleton.rotations import Reals
 from training.data.manifest import ListedClip
 from training.data.samples import check_sample
 from training.data.shard_files import Form

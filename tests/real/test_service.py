@@ -137,7 +137,7 @@ def test_the_shipped_encoder_gives_the_same_over_http_and_offline(shared, tmp_pa
     with serve(tmp_path / "clips", tmp_path / "data", encoder) as client:
         over_http = post(client, query).json()
     services = open_services(Settings(data=tmp_path / "data"), encoder)
-    dictionary, limits = services.dictionary(), services.settings.video_limits
+    dictionary, limits = services.published.dictionary(), services.settings.video_limits
     found = look_up(query, encoder=encoder, dictionary=dictionary, limits=limits, k=10, stretch=WHOLE)
     offline = SearchAnswer.of(found, receive_s=0, total_s=0).model_dump(mode="json")
     assert over_http["query"] == offline["query"]

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from model.skeleton.kinematics import (
-    BODY_LIMITS,
     BONE,
-    HAND_LIMITS,
     L_SHOULDER,
     LEFT_HAND,
     R_SHOULDER,
@@ -17,6 +15,7 @@ from model.skeleton.kinematics import (
     standard_proportions,
     standing,
 )
+from model.skeleton.limits import BODY_LIMITS, HAND_LIMITS
 from model.skeleton.normal import NormalPose, normalise, regenerate
 from tests.posed import keypoints_of, raised_arm
 from training.errors import TrainingError

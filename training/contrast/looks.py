@@ -43,6 +43,9 @@ class Looks:
     """Greatest step of the values that compression keeps, for the finest detail."""
     noise: float = 0.05
     """Greatest standard deviation of noise; white is 1."""
+    repeated: float = 0.1
+    """Share of moments whose second picture is the first once more, as in recordings that lost some: an encoder that
+    never saw it takes it for rest."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def changed(frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: 
     pictures = gain * pictures.clamp(1e-4, 1.0) ** gamma
     strength = looks.noise * draw(1)[clips][:, :, None, None, None]
     pictures = pictures + strength * torch.randn(pictures.shape, generator=generator, device=frames.device)
+    repeats = torch.rand(len(frames), generator=generator, device=frames.device) < looks.repeated
+    pictures[repeats, :, 1] = pictures[repeats, :, 0]
     return standardise(255.0 * pictures.clamp(0.0, 1.0), 1)
 
 

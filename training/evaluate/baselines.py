@@ -27,13 +27,8 @@ import numpy as np
 
 from model.config import EncoderConfig
 from model.encoder import EncoderInfo, Encoding, Floats, Frames, Ints
-from model.skeleton.kinematics import (
-    NUM_BODY_ANGLES,
-    NUM_HAND_ANGLES,
-    RIGHT_HAND,
-    Reals,
-    standing,
-)
+from model.skeleton.kinematics import NUM_BODY_ANGLES, NUM_HAND_ANGLES, RIGHT_HAND, standing
+from model.skeleton.rotations import Reals
 from model.skeleton.signing import (
     FLATTEN,
     FPS,

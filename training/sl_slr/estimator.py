@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.skeleton.kinematics import L_HIP, L_WRIST, LEFT_HAND, R_HIP, R_WRIST, RIGHT_HAND, Reals, pitch_yaw_roll
+from model.skeleton.kinematics import L_HIP, L_WRIST, LEFT_HAND, R_HIP, R_WRIST, RIGHT_HAND
+from model.skeleton.rotations import Reals, pitch_yaw_roll
 from training.synth.timing import unrest
 
 MID_TORSO = (0, 3, R_HIP, L_HIP)

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Flags, Floats, Ints
-from model.skeleton.kinematics import LEFT_HAND, MIRROR, RIGHT_HAND, Reals, mirror_points
+from model.skeleton.kinematics import LEFT_HAND, MIRROR, RIGHT_HAND, mirror_points
 from model.skeleton.landmarks import observe
 from model.skeleton.normal import MIN_CONFIDENCE, hand_activity
+from model.skeleton.rotations import Reals
 from model.skeleton.signing import Signing, bridged_hands, make_signing
 from model.windows import window_starts
 from training.errors import ClipError, DataError

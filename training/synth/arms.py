@@ -10,21 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.skeleton.kinematics import (
-    L_ELBOW,
-    L_SHOULDER,
-    L_WRIST,
-    LEFT_HAND,
-    R_SHOULDER,
-    Reals,
-    bend_arm,
-    cross,
-    natural_swivel,
-    turn,
-    turn_about,
-    turn_y,
-    unit,
-)
+from model.skeleton.elbow import bend_arm, natural_swivel
+from model.skeleton.kinematics import L_ELBOW, L_SHOULDER, L_WRIST, LEFT_HAND, R_SHOULDER
+from model.skeleton.rotations import Reals, cross, turn, turn_about, turn_y, unit
 from training.synth.hands import Hand, measure_hand
 
 HOLD_LIMITS: Reals = np.deg2rad(np.array([(-88.0, 88.0), (-65.0, 75.0), (-35.0, 24.0)]))

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from model.skeleton.kinematics import KNUCKLES, Reals, cross, turn, turn_y, unit
+from model.skeleton.kinematics import KNUCKLES
+from model.skeleton.rotations import Reals, cross, turn, turn_y, unit
 from training.synth.handshapes import FINGER_ROWS, HANDSHAPES, REST_SHAPE, Handshape
 
 NUM_FINGER_ANGLES = 21

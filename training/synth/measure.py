@@ -17,11 +17,10 @@ from model.skeleton.kinematics import (
     R_WRIST,
     RIGHT_HAND,
     Angles,
-    Reals,
     inverse,
     mirror_angles,
-    unit,
 )
+from model.skeleton.rotations import Reals, unit
 from training.errors import PoseError
 from training.synth.hands import palm_frame
 from training.synth.lexicon import make_signs

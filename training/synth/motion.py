@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Floats
-from model.skeleton.kinematics import Reals, mirror_points, pitch_yaw_roll, unit
+from model.skeleton.kinematics import mirror_points
+from model.skeleton.rotations import Reals, pitch_yaw_roll, unit
 from training.synth.arms import Arm, measure_arm, pose_arm
 from training.synth.hands import LIMITS, NUM_FINGER_ANGLES, finger_frames, hand_points, named_angles
 from training.synth.handshapes import FINGER_ROWS, HANDSHAPES

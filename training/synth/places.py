@@ -22,12 +22,10 @@ from model.skeleton.kinematics import (
     R_HIP,
     R_SHOULDER,
     RIGHT_HAND,
-    Reals,
-    cross,
     head_frame,
     mirror_points,
-    unit,
 )
+from model.skeleton.rotations import Reals, cross, unit
 from training.synth.hands import palm_frame
 from training.synth.rig import GIRTH_STEPS
 

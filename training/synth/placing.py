@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from model.skeleton.kinematics import Reals, cross, pitch_yaw_roll, unit
+from model.skeleton.rotations import Reals, cross, pitch_yaw_roll, unit
 from training.synth.arms import HOLD_LIMITS, Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
 from training.synth.phonology import Location, Movement, Orientation, direction
@@ -21,7 +21,7 @@ _MIDLINE_M = 0.012
 NEAREST_FOLD = 0.26
 """How near to its shoulder a folded arm brings its wrist without strain, in arm lengths; at 0.26 the elbow stops."""
 POLE = unit(np.array([0.0, 1.0, 0.25]))
-"""Where from the shoulder a wrist leaves it open which way the elbow points, see `kinematics.bend_arm`."""
+"""Where from the shoulder a wrist leaves it open which way the elbow points, see `elbow.bend_arm`."""
 POLE_SLOPE = 0.35
 """How far from there a wrist stays, over its height."""
 _BEFORE_POLE = unit(np.array([0.0, -0.25, 1.0]))

@@ -5,7 +5,9 @@ from functools import cache
 
 import numpy as np
 
-from model.skeleton.kinematics import Reals, forward, natural_swivel, standard_proportions, standing
+from model.skeleton.elbow import natural_swivel
+from model.skeleton.kinematics import forward, standard_proportions, standing
+from model.skeleton.rotations import Reals
 from training.synth.arms import measure_arm, pose_arm
 from training.synth.hands import finger_frames, hand_points, named_angles
 from training.synth.handshapes import HANDSHAPES

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model.skeleton.kinematics import Reals, cross, frame_from, mirror_points, pitch_yaw_roll, turn, unit
+from model.skeleton.kinematics import mirror_points
+from model.skeleton.rotations import Reals, cross, frame_from, pitch_yaw_roll, turn, unit
 from training.errors import PoseError
 from training.synth.arms import (
     HOLD_LIMITS,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.encoder import Floats
-from model.skeleton.kinematics import R_SHOULDER, R_WRIST, RIGHT_HAND, Reals, cross, mirror_points, turn_y, unit
+from model.skeleton.kinematics import R_SHOULDER, R_WRIST, RIGHT_HAND, mirror_points
+from model.skeleton.rotations import Reals, cross, turn_y, unit
 from training.synth.arms import Arm, ArmPose, hold_of
 from training.synth.places import usual_girth
 from training.synth.rig import Rig

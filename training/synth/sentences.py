@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from model.encoder import Floats
-from model.skeleton.kinematics import Reals
+from model.skeleton.rotations import Reals
 from training.errors import PoseError
 from training.synth.retarget import nearest_rotations
 from training.synth.rig import Performance

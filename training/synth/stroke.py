@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.skeleton.kinematics import Reals
+from model.skeleton.rotations import Reals
 from training.synth.phonology import Movement, direction
 from training.synth.timing import minimum_jerk
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from model.skeleton.kinematics import Reals
+from model.skeleton.rotations import Reals
 from training.synth.hands import NUM_FINGER_ANGLES
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.skeleton.kinematics import Reals
+from model.skeleton.rotations import Reals
 
 SHORTEST_S, LONGEST_S = 1.2, 3.0
 """Least and greatest duration of a performance."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Floats
-from model.skeleton.kinematics import BODY_BONES, BONES, L_SHOULDER, L_WRIST, R_SHOULDER, R_WRIST, unit
+from model.skeleton.kinematics import BODY_BONES, BONES, L_SHOULDER, L_WRIST, R_SHOULDER, R_WRIST
+from model.skeleton.rotations import unit
 from training.batch import Failure, run
 from training.features import place, write_embeddings, write_split
 from training.sentences import read_sentences

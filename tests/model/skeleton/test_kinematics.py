@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from model.skeleton import kinematics as skeleton
-from model.skeleton.kinematics import Angles, bend_arm, forward, inverse, measure, mirror_angles, mirror_points
+from model.skeleton.elbow import MIN_ELBOW, bend_arm
+from model.skeleton.kinematics import Angles, forward, inverse, measure, mirror_angles, mirror_points
+from model.skeleton.limits import BODY_LIMITS, HAND_LIMITS, limit_excess
 
 
 def random_angles(rng: np.random.Generator, people: skeleton.Proportions) -> Angles:
@@ -11,7 +13,7 @@ def random_angles(rng: np.random.Generator, people: skeleton.Proportions) -> Ang
     def some(limits: np.ndarray) -> np.ndarray:
         return rng.uniform(limits[:, 0], limits[:, 1], (len(people.lengths), len(limits)))
 
-    drawn = Angles(some(skeleton.BODY_LIMITS), some(skeleton.HAND_LIMITS), some(skeleton.HAND_LIMITS))
+    drawn = Angles(some(BODY_LIMITS), some(HAND_LIMITS), some(HAND_LIMITS))
     return inverse(forward(drawn, people))
 
 
@@ -90,11 +92,11 @@ def test_an_unknown_hand_leaves_the_other_angles_known():
 
 def test_standing_is_within_the_limits_and_an_elbow_bent_backwards_is_not():
     stance = skeleton.standing()
-    assert not np.any(skeleton.limit_excess(stance).body)
-    assert not np.any(skeleton.limit_excess(stance).left)
+    assert not np.any(limit_excess(stance).body)
+    assert not np.any(limit_excess(stance).left)
     backwards = stance.body.copy()
     backwards[2 * skeleton.BONE["left forearm"]] = np.deg2rad(-60.0)
-    excess = skeleton.limit_excess(Angles(backwards, stance.left, stance.right)).body
+    excess = limit_excess(Angles(backwards, stance.left, stance.right)).body
     assert np.rad2deg(excess[2 * skeleton.BONE["left forearm"]]) == pytest.approx(-35.0)
 
 
@@ -114,7 +116,7 @@ def test_an_arm_that_can_not_reach_stretches_towards_the_point_and_stays_a_littl
     shoulder, target = np.zeros((1, 3)), np.array([[0.0, 0.0, 2.0]])
     elbow, wrist = bend_arm(shoulder, target, 0.3, 0.25, np.zeros(1))
     bend = np.arccos(np.clip(elbow[0] @ (wrist[0] - elbow[0]) / (0.3 * 0.25), -1, 1))
-    assert np.rad2deg(bend) == pytest.approx(skeleton.MIN_ELBOW, abs=1e-6)
+    assert np.rad2deg(bend) == pytest.approx(MIN_ELBOW, abs=1e-6)
     assert wrist[0, :2] == pytest.approx([0.0, 0.0], abs=1e-12)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -14,7 +16,7 @@ from training.contrast.looks import (
     less_detail,
 )
 
-NOTHING = Looks((1.0, 1.0), 1.0, 0.0, 0.0, 0.0, 0.0, (8, 9), 0.0, 0.0, 0.0)
+NOTHING = Looks((1.0, 1.0), 1.0, 0.0, 0.0, 0.0, 0.0, (8, 9), 0.0, 0.0, 0.0, 0.0)
 
 
 def frames(num: int = 4, size_px: int = 64) -> torch.Tensor:
@@ -59,6 +61,18 @@ def test_all_moments_of_a_clip_look_alike_and_clips_do_not() -> None:
     assert (shown[0] - shown[2]).abs().mean() > 0.1
     again = changed(same, draw_seen(2, looks, generator()), clips, looks, generator())
     assert torch.isfinite(again).all()
+
+
+def test_the_second_picture_of_some_moments_is_the_first_once_more() -> None:
+    many = frames(1).repeat(40, 1, 1, 1, 1)
+    many[:, 1] = 255 - many[:, 0]
+    seen, clips = Seen(torch.ones(40, 2), torch.zeros(40, 2)), torch.arange(40)
+    for share in (0.0, 0.5, 1.0):
+        shown = changed(many, seen, clips, replace(NOTHING, repeated=share, noise=0.05), generator())
+        same = (shown[:, :, 0] == shown[:, :, 1]).flatten(1).all(dim=1)
+        assert 40 * share - 12 <= int(same.sum()) <= 40 * share + 12
+        assert int(same.sum()) == 40 * share or share == 0.5
+        assert (shown - normalise(many))[:, :, 0].abs().mean() < 0.3, "the first one stays"
 
 
 def test_cosines_are_orthonormal_and_fine_steps_change_nothing() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, pitch_yaw_roll
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
+from model.skeleton.rotations import pitch_yaw_roll
 from training.sl_slr.config import Views
 from training.sl_slr.views import (
     filmed_again,

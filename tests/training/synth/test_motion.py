@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.skeleton import kinematics as skeleton
-from model.skeleton.kinematics import L_ELBOW, LEFT_HAND, RIGHT_HAND, inverse, limit_excess, mirror_points
+from model.skeleton.elbow import elbow_angle
+from model.skeleton.kinematics import L_ELBOW, LEFT_HAND, RIGHT_HAND, inverse, mirror_points
+from model.skeleton.limits import limit_excess
 from training.errors import SignError
 from training.synth.lexicon import Movement, Orientation, Sign, make_signs
 from training.synth.mannequin import mannequin, mannequin_rig
@@ -80,7 +81,7 @@ def test_every_joint_stays_within_its_limits(performed):
         for name in ("left", "right"):
             hand = np.rad2deg(np.abs(getattr(excess, name)[:, :40]))
             assert hand.max() < 1.0, (sign.gloss, name, int(hand.max(axis=0).argmax()))
-        elbows = np.rad2deg([skeleton.elbow_angle(points, side) for side in ("left", "right")])
+        elbows = np.rad2deg([elbow_angle(points, side) for side in ("left", "right")])
         assert elbows.min() > 3.0, sign.gloss
         assert elbows.max() < 152.0, sign.gloss
 
