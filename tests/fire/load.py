@@ -8,12 +8,13 @@ answers. No test: it takes minutes, and its figures are those of the machine.
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ from tests.fire.truth import Query, Truth, ask_all, fixed_queries
 PROBES = ("/healthz", "/readyz", "/v1/info", "/metrics", "/v1/jobs", "/v1/snapshots", "/")
 PROBE_EVERY_S = 0.25
 USAGE_EVERY_S = 5.0
+STALL_EVERY_S = 0.01
 WORTH_A_SLOPE_S = 300.0
 """How long a level must last for the growth of memory to say something."""
 CALLERS = 8
@@ -63,6 +65,8 @@ class Level:
     calls: list[Called] = field(default_factory=list)
     probes: list[Called] = field(default_factory=list)
     usages: list[tuple[float, Usage]] = field(default_factory=list)
+    stall_s: list[float] = field(default_factory=list)
+    """How much later than they meant to callers woke up, a hundred times a second: what is not the service."""
     refusal_s: list[float] = field(default_factory=list)
     """How long refusals took by the service's own log: what is left of their time is the machine's, or the callers'."""
 
@@ -116,6 +120,28 @@ async def probe(client: httpx.AsyncClient, level: Level, began: float) -> None:
         await asyncio.sleep(PROBE_EVERY_S)
 
 
+async def notice_stalls(level: Level) -> None:
+    """Note how late callers wake up, until cancelled."""
+    while True:
+        due = time.perf_counter() + STALL_EVERY_S
+        await asyncio.sleep(STALL_EVERY_S)
+        level.stall_s.append(time.perf_counter() - due)
+
+
+@contextlib.contextmanager
+def no_long_collections() -> Iterator[None]:
+    """Keep callers from stopping to look through all that they remember, which would make the service seem slow."""
+    gc.collect()
+    gc.freeze()
+    young, middle, old = gc.get_threshold()
+    gc.set_threshold(young, middle, 1_000_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(young, middle, old)
+        gc.unfreeze()
+
+
 async def watch(server: Server, level: Level, began: float) -> None:
     """Note what the server takes, until cancelled."""
     while True:
@@ -136,7 +162,8 @@ async def under(server: Server, level: Level, traffic: Traffic) -> Level:
     ):
         # Both are there before any clock runs: making one takes a good part of what a probe may take.
         began = time.perf_counter()
-        onlookers = [asyncio.create_task(probe(admin, level, began)), asyncio.create_task(watch(server, level, began))]
+        looking_on = (probe(admin, level, began), watch(server, level, began), notice_stalls(level))
+        onlookers = [asyncio.create_task(each) for each in looking_on]
         await traffic(client, level, began)
         for onlooker in onlookers:
             onlooker.cancel()
@@ -210,7 +237,7 @@ def row(level: Level) -> str:
     return (
         f"| {level.name} | {offered} | {len(level.calls)} | {level.goodput:.2f} | {percentiles(of(level.of(200)))}"
         f" | {len(level.of(429))} | {percentiles(of(level.of(429)), 1e3)} | {percentiles(level.refusal_s, 1e3)}"
-        f" | {percentiles(of(level.probes), 1e3)}"
+        f" | {percentiles(of(level.probes), 1e3)} | {percentiles(level.stall_s, 1e3)}"
         f" | {'; '.join([*level.problems(), *level.slow()]) or '–'} |"
     )
 
@@ -233,8 +260,9 @@ def tables(levels: Sequence[Level]) -> str:
         [
             "| load | callers/s | searches | answers/s | wait s: p50 | p95 | p99 | longest | refused"
             " | refusal ms: p50 | p95 | p99 | longest | by the service's log: p50 | p95 | p99 | longest"
-            " | other routes ms: p50 | p95 | p99 | longest | not well |",
-            "|" + "---|" * 22,
+            " | other routes ms: p50 | p95 | p99 | longest | callers wake up late by ms: p50 | p95 | p99 | longest"
+            " | not well |",
+            "|" + "---|" * 26,
             *(row(level) for level in levels),
             "",
             "| load | server MB: at first | most | at the end | MB/h, second half | files at first | at the end"
@@ -290,7 +318,8 @@ def main(
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "data") as server, server.client() as client:
         began_on = machine()
         before = ask_all(client, queries)
-        measured = loaded(server, queries, before, Plan(shares, seconds, capacity_s, soak_s))
+        with no_long_collections():
+            measured = loaded(server, queries, before, Plan(shares, seconds, capacity_s, soak_s))
         same = sum(one == other for one, other in zip(before, ask_all(client, queries), strict=True))
     text = "\n".join(
         [
