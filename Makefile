@@ -113,7 +113,7 @@ test-gpu: $(GPU) ## the tests that need a GPU, on one
 	.venv-gpu/bin/python -m pytest -m gpu
 
 test-ray: $(RAY) ## the tests that need a Ray cluster, on one of two nodes that they start here
-	.venv-ray/bin/python -m pytest -m ray
+	.venv-ray/bin/python -m pytest -m ray tests/app/cluster
 
 openapi: $(DEV) ## rewrite docs/openapi.json from the routes
 	.venv/bin/python -m app.openapi --write docs/openapi.json
