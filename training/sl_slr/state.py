@@ -149,6 +149,7 @@ def read_trained(path: Path) -> Trained:
 
     Raises:
         ResumeError, CheckpointError: see `read_run`.
+        ConfigError: its settings are of another version.
     """
     content = read_run(path)
     config = from_plain_data(SlSlrConfig, content["config"])

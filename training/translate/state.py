@@ -151,6 +151,7 @@ def read_trained(path: Path) -> Trained:
     Raises:
         ResumeError: it is of something else.
         CheckpointError: it is missing or damaged, or its weights do not fit.
+        ConfigError: its settings are of another version.
     """
     content = _read(path)
     config = from_plain_data(TranslateConfig, content["config"])
