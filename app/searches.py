@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -94,7 +94,7 @@ class Searches:
         found = await self._nearest(self._services.searchable(), vector, k, filters)
         return replace(found, query_id=query_id, clip=clip)
 
-    async def nearest(self, vector: Floats, *, k: int, filters: Filters) -> Lookup:
+    async def nearest(self, vector: Sequence[float], *, k: int, filters: Filters) -> Lookup:
         """Find the signs nearest to a vector of any length.
 
         Raises:
@@ -193,13 +193,15 @@ TOLERANCE_S = 0.02
 """Half a frame: times come rounded."""
 
 
-def unit(vector: Floats) -> Floats:
-    """A vector scaled to length 1.
+def unit(vector: Sequence[float]) -> Floats:
+    """A vector scaled to length 1, in float32, which numbers that come in need not fit into.
 
     Raises:
-        VectorError: it has no length.
+        VectorError: it has no direction.
     """
-    length = float(np.linalg.norm(vector))
-    if not 0 < length < np.inf:
-        raise VectorError(f"the vector has length {length:g}; a direction is needed")
-    return np.asarray(vector / length, np.float32)
+    numbers = np.array(vector, np.float64)
+    largest = np.abs(numbers).max()
+    if not 0 < largest < np.inf:
+        raise VectorError(f"the largest number of the vector is {largest:g}; a direction is needed")
+    scaled = numbers / largest  # so that no square is too large
+    return np.asarray(scaled / np.linalg.norm(scaled), np.float32)

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Form, Request, UploadFile
 
 from app.disconnects import unless_gone
@@ -85,7 +84,7 @@ async def search_again(
         stretch = Stretch(asked.start_s, asked.end_s)
         found = await searches.again(asked.query_id, k=asked.k, stretch=stretch, filters=filters)
     else:
-        found = await searches.nearest(np.array(asked.vector, np.float32), k=asked.k, filters=filters)
+        found = await searches.nearest(asked.vector or [], k=asked.k, filters=filters)
     return _answer(request, metrics, found, receive_s)
 
 

@@ -14,6 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import checks
+from schemathesis.core.parameters import ParameterLocation
 
 from app.failures import FailureLimit
 from app.main import create_app
@@ -71,6 +72,12 @@ def seen():
     sys.stdout.write(f"{counts.total():7} requests; {EXAMPLES} examples an operation\n")
 
 
+def with_key(case):
+    """The headers of an admin; none where a header is what is made wrong, for the key would put it right again."""
+    made = case.meta and case.meta.components.get(ParameterLocation.HEADER)
+    return {} if made and made.mode.is_negative else AS_ADMIN
+
+
 def with_video(case, videos):
     video = next(videos)
     if case.operation.path == "/v1/search" and isinstance(case.body, dict) and video and "video" in case.body:
@@ -100,7 +107,7 @@ def require_documented(response, case):
 @modest
 def test_every_operation_keeps_to_its_description(case, asked, videos, seen):
     with_video(case, videos)
-    response = case.call(base_url=str(asked.client.base_url), headers=AS_ADMIN)
+    response = case.call(base_url=str(asked.client.base_url), headers=with_key(case))
     seen[case.operation.label, response.status_code] += 1
     require_documented(response, case)
     case.validate_response(response, excluded_checks=INEXPRESSIBLE.get(case.operation.path, []))
@@ -109,7 +116,7 @@ def test_every_operation_keeps_to_its_description(case, asked, videos, seen):
 def test_what_follows_from_an_answer_keeps_to_its_description(asked, videos, seen):
     class Walk(api.as_state_machine()):
         def get_call_kwargs(self, case):
-            return {"headers": AS_ADMIN}
+            return {"headers": with_key(case)}
 
         def before_call(self, case):
             with_video(case, videos)

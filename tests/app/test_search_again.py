@@ -50,8 +50,8 @@ def test_a_trimmed_query_is_pooled_from_the_windows_inside(served, dictionary_fo
 
 def test_a_vector_of_any_length_is_looked_up(served, dictionary_folder):
     vector = Embedder(FakeEncoder()).embed(dictionary_folder / "DANCE.mp4").vector
-    for scale in (1, 20, 0.001):
-        answer = again(served, vector=(vector * scale).tolist()).json()
+    for scale in (1, 20, 0.001, 1e300, 1e-300):
+        answer = again(served, vector=[number * scale for number in vector.tolist()]).json()
         assert answer["hits"][0]["sign"]["gloss"] == "DANCE"
         assert answer["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
         assert (answer["query"], answer["query_id"]) == (None, None)
