@@ -13,17 +13,13 @@ replaced. The one that was published before stays for going back; older ones go.
 
 import datetime
 import errno
-import fcntl
-import gc
-import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +39,18 @@ from index.errors import (
 from index.faiss_index import FaissIndex
 from index.gpu_index import GpuIndex
 from index.protocol import Floats, VectorIndex, VectorServer, unit_rows
+from index.snapshot_files import (
+    STAGING_PREFIX,
+    only_writer,
+    read_entries,
+    read_vectors,
+    replace_line,
+    sha256,
+    sync,
+    without_collecting,
+    write_entries,
+    write_vectors,
+)
 
 SCHEMA = 1
 CURRENT = "CURRENT"
@@ -53,11 +61,8 @@ ENTRIES = "entries.jsonl"
 INDEX = "index.faiss"
 UNTIDY = (errno.EWOULDBLOCK, errno.EROFS, errno.EACCES, errno.EPERM)
 """Why leftovers stay: another process writes, or this one may only read. They do a reader no harm."""
-STAGING_PREFIX = ".staging-"
 TRASH_PREFIX = ".trash-"
 SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
-
-FIELDS = [(each.name, each.default) for each in fields(Entry)]
 
 Device = Literal["cpu", "cuda"]
 
@@ -111,7 +116,7 @@ def publish(
     draft = _draft(rows, entries, encoder_id, report or {})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_writer(folder):
+        with only_writer(folder):
             return _publish(folder, draft, rows, entries, built or faiss_index.build(rows), server)
     except OSError as error:
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
@@ -133,9 +138,9 @@ def current_if_same(folder: Path, vectors: Floats, entries: Sequence[Entry], *, 
     snapshot = folder / manifest.snapshot_id
     if manifest.encoder_id != encoder_id or any(_difference(snapshot, manifest, name) for name in manifest.sha256):
         return None
-    if not np.array_equal(_read_vectors(snapshot / VECTORS), vectors):
+    if not np.array_equal(read_vectors(snapshot / VECTORS), vectors):
         return None
-    return manifest if _read_entries(snapshot / ENTRIES) == list(entries) else None
+    return manifest if read_entries(snapshot / ENTRIES) == list(entries) else None
 
 
 def load(
@@ -167,9 +172,9 @@ def load(
     for name in (VECTORS, ENTRIES):
         if reason := _difference(snapshot, manifest, name):
             raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
-    vectors = _read_vectors(snapshot / VECTORS)
-    with _without_collecting():
-        entries = _read_entries(snapshot / ENTRIES)
+    vectors = read_vectors(snapshot / VECTORS)
+    with without_collecting():
+        entries = read_entries(snapshot / ENTRIES)
         vector_index, notes = _vector_index(snapshot, manifest, vectors, entries, device, server)
         return Dictionary(
             snapshot_id=manifest.snapshot_id,
@@ -203,7 +208,7 @@ def activate(
         SnapshotWriteError: the disk did not take the change; what was current still is.
     """
     try:
-        with _only_writer(folder):
+        with only_writer(folder):
             loaded = load(folder, snapshot_id, device=device, server=server)
             loaded.require_encoder(encoder_id)
             _point_current_at(folder, snapshot_id)
@@ -243,9 +248,9 @@ def folder_id(folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / FOLDER).exists():
-            with _only_writer(folder):
+            with only_writer(folder):
                 if not (folder / FOLDER).exists():
-                    _replace(folder / FOLDER, secrets.token_hex(6))
+                    replace_line(folder / FOLDER, secrets.token_hex(6))
         named = (folder / FOLDER).read_text(encoding="utf-8", errors="replace").strip()
     except OSError as error:
         raise SnapshotWriteError(f"{folder / FOLDER} is not there and can't be written: {error}") from error
@@ -294,7 +299,7 @@ def clean(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     try:
-        with _only_writer(folder, wait=False):
+        with only_writer(folder, wait=False):
             leftovers = [path for path in folder.iterdir() if path.name.startswith((STAGING_PREFIX, TRASH_PREFIX))]
             for path in leftovers:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -341,7 +346,7 @@ def _publish(
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    _sync(folder)
+    sync(folder)
     previous = current_id(folder) if (folder / CURRENT).exists() else None
     _point_current_at(folder, manifest.snapshot_id)
     _remove_all_but(folder, {manifest.snapshot_id, previous})
@@ -355,31 +360,20 @@ def _publish(
 
 def _write_files(staging: Path, draft: Manifest, rows: Floats, entries: Sequence[Entry], built: FaissIndex) -> Manifest:
     """Write all files of a snapshot and bring them to the disk; the manifest comes last."""
-    with (staging / VECTORS).open("wb") as file:
-        np.save(file, rows)
-    with (staging / ENTRIES).open("w", encoding="utf-8") as lines:
-        lines.writelines(_line(entry) for entry in entries)
+    write_vectors(staging / VECTORS, rows)
+    write_entries(staging / ENTRIES, entries)
     built.write(staging / INDEX)
-    manifest = replace(draft, sha256={name: _sha256(staging / name) for name in (VECTORS, ENTRIES, INDEX)})
+    manifest = replace(draft, sha256={name: sha256(staging / name) for name in (VECTORS, ENTRIES, INDEX)})
     (staging / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in staging.iterdir():
-        _sync(path)
-    _sync(staging)
+        sync(path)
+    sync(staging)
     return manifest
 
 
 def _point_current_at(folder: Path, snapshot_id: str) -> None:
     """Replace CURRENT in one step: a reader sees the old id or the new one."""
-    _replace(folder / CURRENT, snapshot_id)
-
-
-def _replace(path: Path, line: str) -> None:
-    """Write a file of one line in one step."""
-    aside = path.with_name(f"{STAGING_PREFIX}{path.name}")
-    aside.write_text(f"{line}\n")
-    _sync(aside)
-    aside.replace(path)
-    _sync(path.parent)
+    replace_line(folder / CURRENT, snapshot_id)
 
 
 def _remove_all_but(folder: Path, kept: set[str | None]) -> None:
@@ -397,18 +391,6 @@ def _snapshots(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if SNAPSHOT_ID.fullmatch(path.name)]
 
 
-@contextmanager
-def _only_writer(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the folder's lock, which the kernel frees when the process ends, however it ends.
-
-    Raises:
-        BlockingIOError: another process holds it, and `wait` is False.
-    """
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-
-
 def _check_entries(entries: Sequence[Entry], num_vectors: int) -> None:
     """Raise VectorsError unless there is one entry per vector, and none twice."""
     if len(entries) != num_vectors:
@@ -424,48 +406,10 @@ def _difference(snapshot: Path, manifest: Manifest, name: str) -> str | None:
     """Why a file is not the one that was published, or None where it is."""
     expected = manifest.sha256.get(name)
     try:
-        actual = _sha256(snapshot / name)
+        actual = sha256(snapshot / name)
     except OSError as error:
         return f"{name} is not readable: {error}"
     return None if actual == expected else f"{name} has sha256 {actual[:12]}, the manifest says {str(expected)[:12]}"
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Make many objects at once. All of them stay: looking for garbage meanwhile takes half as long as making them."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _read_vectors(path: Path) -> Floats:
-    """[N, D] float32, mapped: pages are read when a hit is scored."""
-    vectors: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
-    return vectors
-
-
-def _read_entries(path: Path) -> list[Entry]:
-    """The entries, in the order of the vectors."""
-    # Lines hold no raw line break, so all of them make one JSON array: much faster than one call for each.
-    lines = path.read_bytes().decode().removesuffix("\n").replace("\n", ",")
-    return [_entry(told) for told in json.loads(f"[{lines}]")]
-
-
-def _entry(told: dict[str, Any]) -> Entry:
-    """An entry from its line; the dict is used up."""
-    if "tags" in told:
-        told["tags"] = tuple(told["tags"])
-    return Entry(**told)
-
-
-def _line(entry: Entry) -> str:
-    """An entry as JSON, without what is as usual."""
-    told = {name: value for name, default in FIELDS if (value := getattr(entry, name)) != default}
-    return json.dumps(told, ensure_ascii=False) + "\n"
 
 
 def _vector_index(
@@ -492,18 +436,3 @@ def _derived_index(snapshot: Path, manifest: Manifest, vectors: Floats) -> tuple
             reason = str(error)
     note = f"snapshot {manifest.snapshot_id}: {reason}; the index was made anew from {VECTORS}"
     return faiss_index.build(vectors), (note,)
-
-
-def _sha256(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Bring a file or a folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
