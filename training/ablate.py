@@ -150,6 +150,7 @@ def render_clips(out: Path, *, num_signs: int, num_signers: int, size_px: int, a
             width=size_px,
             height=size_px,
             studio=studio,
+            closest=1.0,
             bodies="mannequins" if assets is None else "people",
             lexicon_seed=LEXICON_SEED,
         )

@@ -16,15 +16,14 @@ from model.skeleton.normal import normalise
 from training.contrast.moments import NUM_SHOWN, Moments, describe, starts_of
 from training.errors import PoseError, SampleError, SignError
 from training.synth.bodies import BodyLibrary
-from training.synth.camera import step_closer
 from training.synth.cast import BodySource, Mannequins, People, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take, take_of
 from training.synth.lexicon import make_signs
 from training.synth.phonology import Sign
 from training.synth.reenact import ClipLandmarks, read_landmarks, reenact
 from training.synth.render import Renderer
-from training.synth.settings import Variety, random_scene
-from training.synth.shards import CLOSER, at_rate
+from training.synth.settings import AS_REAL_CLIPS, Variety, random_scene
+from training.synth.shards import at_rate
 
 FPS = 25.0
 PAIRS_PER_CAST = 8
@@ -126,10 +125,9 @@ class Theatre:
     def _take(self, motion: ClipLandmarks | Sign, signer: Signer, rng: np.random.Generator) -> Take:
         size = (self.programme.size_px, self.programme.size_px)
         rig = signer.body.rig
-        scene = random_scene(rng, rig, *size, variety=Variety(blur_exposures=4))
+        scene = random_scene(rng, rig, *size, variety=Variety(blur_exposures=4, closest=AS_REAL_CLIPS))
         # Moments are drawn out of their order, in which a camera can't sway.
-        camera = step_closer(scene.camera, rig, float(rng.uniform(*CLOSER)))
-        scene = replace(scene, camera=camera, sway_percent=0.0)
+        scene = replace(scene, sway_percent=0.0)
         if isinstance(motion, Sign):
             return take(motion, signer, scene, size, rng, fps=FPS)
         return take_of(reenact(motion, rig, gloss=""), signer, scene, size, rng)

@@ -82,6 +82,7 @@ def render(out: Path, *, num_signs: int, num_train: int, num_test: int, assets: 
         seed=SEED,
         width=SIZE_PX,
         height=SIZE_PX,
+        closest=1.0,
         bodies="mannequins" if assets is None else "people",
     )
     entries = render_dictionary(out / "lexicon", plan, body_source(None if assets is None else str(assets)))

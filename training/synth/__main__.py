@@ -23,6 +23,7 @@ from training.synth.files import write_whole
 from training.synth.lexicon import make_signs
 from training.synth.measure_commands import measures
 from training.synth.preview import motion_sheet, people_sheet, picture_bytes
+from training.synth.settings import AS_REAL_CLIPS
 from training.synth.shards import ShardPlan, find_motions, render_shards
 from training.synth.stream import stream_windows
 from training.synth.write import RenderPlan, render_dictionary
@@ -89,6 +90,9 @@ def render(
     fps: Annotated[float, typer.Option(min=5, max=60)] = 25.0,
     webm: Annotated[bool, typer.Option("--webm", help="VP9 in WebM instead of H.264 in MP4.")] = False,
     studio: Annotated[bool, typer.Option("--studio", help="A plain studio instead of another room each.")] = False,
+    closest: Annotated[
+        float, typer.Option(min=1, help="Film clips up to so many times closer than both arms held out need.")
+    ] = AS_REAL_CLIPS,
     pictures: Backgrounds = None,
     assets: Assets = DEFAULT_FOLDER,
     mannequins: Figures = False,
@@ -105,6 +109,7 @@ def render(
         fps=fps,
         container="webm" if webm else "mp4",
         studio=studio,
+        closest=closest,
         bodies="mannequins" if mannequins else "people",
         pictures=None if pictures is None else str(pictures),
     )

@@ -1,14 +1,19 @@
 """Scenes drawn at random: another room, light, camera and recording for every clip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from training.errors import SceneError
 from training.synth.backgrounds import Painter, any_background
-from training.synth.camera import Camera, frame_signer
+from training.synth.camera import Camera, frame_signer, step_closer
 from training.synth.exposure import levelled
 from training.synth.rig import Rig
 from training.synth.scene import Colour, Film, Lights, Scene
+
+AS_REAL_CLIPS = 1.8
+"""`closest` with which shoulders are as wide as in real clips: 0.38 of the picture's height in the middle, as in 431 of
+ASL; without it 0.27 (docs/benchmarks/synth-pictures.md)."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,17 @@ class Variety:
     film: float = 1.0
     blur_exposures: int = 8
     """Exposures of a fast frame in clips with motion blur, a third of all; 1: no clip has any."""
+    closest: float = 1.0
+    """The most that a clip is filmed closer than an upper body with both arms held out needs; 1: none is."""
+
+    def __post_init__(self) -> None:
+        """Refuse a camera that steps back.
+
+        Raises:
+            SceneError: closest below 1.
+        """
+        if self.closest < 1:
+            raise SceneError(f"closest is {self.closest}; a clip is filmed 1 time as close, or closer")
 
 
 def random_scene(
@@ -42,7 +58,7 @@ def random_scene(
         pictures: backgrounds from a folder, used for half of the scenes.
     """
     much = variety or Variety()
-    return Scene(
+    scene = Scene(
         camera=_camera(rng, rig, width / height, much.camera),
         background=any_background(rng, width, height, pictures),
         lights=_lights(rng, much.light),
@@ -53,6 +69,9 @@ def random_scene(
         sway_percent=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.25 * much.camera else 0.0,
         seed=int(rng.integers(1 << 31)),
     )
+    if much.closest == 1:
+        return scene
+    return replace(scene, camera=step_closer(scene.camera, rig, float(rng.uniform(1.0, much.closest))))
 
 
 def studio_scene(rig: Rig, width: int, height: int, background: Colour = (0.62, 0.68, 0.72)) -> Scene:

@@ -20,19 +20,16 @@ from training.errors import OutputError, PoseError, ShardError, SignError
 from training.prior_table import NUM_FRAMES
 from training.priors import write_body
 from training.synth.bodies import BodyLibrary
-from training.synth.camera import step_closer
 from training.synth.cast import BodySource, Mannequins, People, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take, take_of
 from training.synth.lexicon import make_signs
 from training.synth.phonology import Sign
 from training.synth.reenact import ClipLandmarks, read_landmarks, reenact
 from training.synth.render import Renderer
-from training.synth.settings import Variety, random_scene
+from training.synth.settings import AS_REAL_CLIPS, Variety, random_scene
 
 CLIPS_PER_SHARD = 48
 CLIPS_PER_SIGNER = 6
-CLOSER = (1.0, 1.8)
-"""How much narrower than a whole upper body with both arms held out a clip may be cut: as upper-torso crops are."""
 
 
 @dataclass(frozen=True)
@@ -175,9 +172,8 @@ class Studio:
         plan, signer = self.plan, self._cast(number // CLIPS_PER_SIGNER)
         rng = clip_rng(plan.seed, number, 1)
         size = (plan.size_px, plan.size_px)
-        variety = Variety(blur_exposures=plan.blur_exposures)
+        variety = Variety(blur_exposures=plan.blur_exposures, closest=AS_REAL_CLIPS)
         scene = random_scene(rng, signer.body.rig, *size, variety=variety)
-        scene = replace(scene, camera=step_closer(scene.camera, signer.body.rig, float(rng.uniform(*CLOSER))))
         if plan.motions and rng.random() < plan.reenacted:
             file = plan.motions[int(rng.integers(len(plan.motions)))]
             clip = at_rate(read_landmarks(file), plan.form.fps)

@@ -19,7 +19,7 @@ from training.synth.files import write_whole
 from training.synth.lexicon import make_signs
 from training.synth.phonology import Sign
 from training.synth.render import Renderer
-from training.synth.settings import Variety, random_scene, studio_scene
+from training.synth.settings import AS_REAL_CLIPS, Variety, random_scene, studio_scene
 from training.synth.video import Container, encode
 
 LANGUAGE = "x-forms"
@@ -41,6 +41,8 @@ class RenderPlan:
     crf: int = 23
     studio: bool = False
     """Every clip in a plain studio instead of another room each."""
+    closest: float = AS_REAL_CLIPS
+    """The most that a clip is filmed closer than an upper body with both arms held out needs; a studio never is."""
     bodies: str = "people"
     """Named in the plan, so that a folder is not continued with other bodies: people or mannequins."""
     pictures: str | None = None
@@ -80,7 +82,6 @@ def render_dictionary(
     plan: RenderPlan,
     bodies: BodySource,
     *,
-    variety: Variety | None = None,
     advance: Callable[[Entry, bool], None] = lambda entry, made: None,
 ) -> tuple[Entry, ...]:
     """Render every sign by every signer into a folder; clips that are there already are kept.
@@ -89,7 +90,6 @@ def render_dictionary(
         folder: made when absent; it gets entries.csv, videos/ and keypoints/.
         plan: what to make.
         bodies: makes the signers.
-        variety: how far scenes differ.
         advance: called after each clip with its entry and whether it had to be made.
 
     Returns:
@@ -108,7 +108,7 @@ def render_dictionary(
     for number in range(plan.num_signers):
         wanted = [entry_of(sign, f"s{number:02d}", plan.container) for sign in signs]
         missing = [place for place, entry in enumerate(wanted) if not _is_there(folder, entry)]
-        clips = _takes(plan, signs, missing, number=number, bodies=bodies, variety=variety, pictures=pictures)
+        clips = _takes(plan, signs, missing, number=number, bodies=bodies, pictures=pictures)
         for place, entry in enumerate(wanted):
             if place in missing:
                 write_clip(folder, entry, next(clips), renderer, plan)
@@ -132,7 +132,6 @@ def _takes(
     *,
     number: int,
     bodies: BodySource,
-    variety: Variety | None,
     pictures: Painter | None,
 ) -> Iterator[Take]:
     """The takes of some signs by one signer, whose body is made when the first is asked for."""
@@ -145,7 +144,7 @@ def _takes(
         scene = (
             studio_scene(rig, *size)
             if plan.studio
-            else random_scene(rng, rig, *size, variety=variety, pictures=pictures)
+            else random_scene(rng, rig, *size, variety=Variety(closest=plan.closest), pictures=pictures)
         )
         yield take(signs[place], signer, scene, size, rng, fps=plan.fps)
 
