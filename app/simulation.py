@@ -1,12 +1,13 @@
 """What a service would do under load, without running it: `python -m app.simulation --replicas 2 --rate 4`.
 
 A simulation by events: searches arrive at random, wait for a decoder, then for the encoder, whose batches are made as
-`batcher` makes them, and are refused where as many are in the works as may be. Whatever computes shares the cores: each
-task gets as many as it has threads, or all get less in proportion where there are not enough. Stage times are measured
-with one caller at a time; `tests.fire.capacity` measures them and compares what is predicted with what happens.
+`batcher` makes them, and are refused where as many are in the works as may be. Threads are shared out to cores as an
+operating system does it: a thread that begins goes to the core with the fewest, threads on one core have it in equal
+parts, and a core without any takes one from another. The encoder's threads take the windows of a batch one by one.
+What a stage takes of a core is measured, best while all cores are busy; `tests.fire.capacity` does that and compares
+what is predicted with what happens.
 
-Not modelled: network, garbage collection, what threads lose at their barriers when cores are taken from them, and work
-that other programs do.
+Not modelled: network, threads that wait for Python's interpreter lock, and work that other programs do.
 """
 
 import json
@@ -23,23 +24,16 @@ EPSILON = 1e-9
 
 @dataclass(frozen=True)
 class Stages:
-    """What one search costs, measured with one caller at a time."""
+    """What one search takes of a core."""
 
     decode_s: float
-    """Decoding and cutting, one thread."""
+    """Decoding and cutting."""
     windows: int
     """That are encoded."""
     window_s: float
-    """Encoding one of them, on as many threads as the service had."""
-    threads: int
-    """Threads of the encoder when that was measured."""
+    """Encoding one of them."""
     other_s: float
     """Everything else: HTTP, search, and the caller's own work where callers share the machine."""
-
-    @property
-    def window_work_s(self) -> float:
-        """Core-seconds of one window."""
-        return self.window_s * self.threads
 
 
 @dataclass(frozen=True)
@@ -59,19 +53,6 @@ class Plan:
 
 
 @dataclass(eq=False)
-class Task:
-    """Something that computes."""
-
-    search: "Search | None"
-    """Whose it is; None where it is a batch."""
-    left_s: float
-    """Core-seconds."""
-    threads: int
-    batch: "list[tuple[Search, int]]" = field(default_factory=list)
-    """Who has how many windows in it."""
-
-
-@dataclass(eq=False)
 class Search:
     """One search, and how far it is."""
 
@@ -82,6 +63,26 @@ class Search:
     """Windows that are in no batch yet."""
     unfinished: int
     """Windows that are not encoded yet."""
+
+
+@dataclass(eq=False)
+class Batch:
+    """Windows that are encoded together."""
+
+    shares: "list[tuple[Search, int]]"
+    """Who has how many in it."""
+    waiting: int
+    """Windows that no thread has taken yet."""
+    threads: int
+    """That work on it."""
+
+
+@dataclass(eq=False)
+class Task:
+    """What one thread computes: something of a search, or one window of a batch."""
+
+    of: Search | Batch
+    left_s: float
 
 
 @dataclass(eq=False)
@@ -127,6 +128,10 @@ class Prediction:
         return cls(in_time / seconds, refused, *(float(np.percentile(waits, share)) for share in (50, 95)))
 
 
+Core = list[Task]
+"""What takes turns on one core."""
+
+
 class Machine:
     """Cores, and the replicas that share them."""
 
@@ -134,7 +139,7 @@ class Machine:
         self._plan = plan
         self._stages = stages
         self._replicas = [Replica(free_decoders=plan.decoders) for _ in range(plan.replicas)]
-        self._tasks: list[Task] = []
+        self._cores: list[Core] = [[] for _ in range(plan.cores)]
         self.now_s = 0.0
 
     def arrive(self, number: int) -> Search | None:
@@ -151,66 +156,90 @@ class Machine:
     def until(self, end_s: float) -> Iterator[Search]:
         """Compute until a moment; gives the searches that are answered, as they are."""
         while True:
-            rate = min(1.0, self._plan.cores / max(1, sum(task.threads for task in self._tasks)))
-            nearest_s = min((task.left_s / (rate * task.threads) for task in self._tasks), default=np.inf)
+            nearest_s = min((task.left_s * len(core) for core in self._cores for task in core), default=np.inf)
             step_s = min(nearest_s, end_s - self.now_s)
-            for task in self._tasks:
-                task.left_s -= step_s * rate * task.threads
+            ended: list[tuple[Task, Core]] = []
+            for core in self._cores:
+                for task in core:
+                    task.left_s -= step_s / len(core)
+                ended += [(task, core) for task in core if task.left_s <= EPSILON]
+                core[:] = [task for task in core if task.left_s > EPSILON]
             self.now_s += step_s
-            ended = [task for task in self._tasks if task.left_s <= EPSILON]
             if not ended:
                 return
-            self._tasks = [task for task in self._tasks if task.left_s > EPSILON]
-            for task in ended:
-                if (answered := self._end(task)) is not None:
+            for task, core in ended:
+                if (answered := self._end(task, core)) is not None:
                     yield answered
+            self._balance()
 
-    def _end(self, task: Task) -> Search | None:
-        """What follows when a task is done; gives a search that is answered by it."""
-        if task.search is None:
-            self._encoded(task)
+    def _begin(self, task: Task) -> None:
+        """A thread begins on the core with the fewest."""
+        min(self._cores, key=len).append(task)
+
+    def _balance(self) -> None:
+        """Cores that have nothing to do take a thread of one that has several."""
+        for core in self._cores:
+            fullest = max(self._cores, key=len)
+            if not core and len(fullest) > 1:
+                core.append(fullest.pop())
+
+    def _end(self, task: Task, core: Core) -> Search | None:
+        """What follows when a task is done on a core; gives a search that is answered by it."""
+        if isinstance(task.of, Batch):
+            self._window_encoded(task.of, core)
             return None
-        replica = task.search.replica
-        if not task.search.left:
+        replica = task.of.replica
+        if not task.of.left:
             replica.in_works -= 1
-            return task.search
+            return task.of
         replica.free_decoders += 1
-        replica.line.append(task.search)
+        replica.line.append(task.of)
         self._decode(replica)
         self._encode(replica)
         return None
 
-    def _encoded(self, task: Task) -> None:
-        replica = task.batch[0][0].replica
+    def _window_encoded(self, batch: Batch, core: Core) -> None:
+        """The thread takes the next window, on the same core; the last one ends the batch."""
+        if batch.waiting:
+            batch.waiting -= 1
+            core.append(Task(batch, self._stages.window_s))
+            return
+        batch.threads -= 1
+        if batch.threads:
+            return
+        replica = batch.shares[0][0].replica
         replica.is_encoding = False
-        for search, num in task.batch:
+        for search, num in batch.shares:
             search.unfinished -= num
             if not search.unfinished:
-                self._tasks.append(Task(search, self._stages.other_s, 1))
+                self._begin(Task(search, self._stages.other_s))
         self._encode(replica)
 
     def _decode(self, replica: Replica) -> None:
         while replica.free_decoders and replica.waiting:
             replica.free_decoders -= 1
-            self._tasks.append(Task(replica.waiting.popleft(), self._stages.decode_s, 1))
+            self._begin(Task(replica.waiting.popleft(), self._stages.decode_s))
 
     def _encode(self, replica: Replica) -> None:
         """Begin a batch: callers take turns, and whoever has windows left goes to the end of the line."""
         if replica.is_encoding or not replica.line:
             return
-        room, batch, again = self._plan.max_windows, [], []
+        room, shares, again = self._plan.max_windows, [], []
         while room and replica.line:
             search = replica.line.popleft()
             num = min(room, search.left)
             search.left -= num
             room -= num
-            batch.append((search, num))
+            shares.append((search, num))
             if search.left:
                 again.append(search)
         replica.line.extend(again)
         replica.is_encoding = True
-        work_s = sum(num for _, num in batch) * self._stages.window_work_s
-        self._tasks.append(Task(None, work_s, self._plan.threads, batch))
+        num = self._plan.max_windows - room
+        threads = min(num, self._plan.threads)
+        batch = Batch(shares, num - threads, threads)
+        for _ in range(threads):
+            self._begin(Task(batch, self._stages.window_s))
 
 
 def open_loop(plan: Plan, stages: Stages, arrivals_s: Sequence[float]) -> list[Outcome]:
@@ -265,14 +294,13 @@ def main(
     max_windows: Annotated[int, typer.Option(min=1, help="In one batch of the encoder.")] = 8,
     decode_ms: Annotated[float, typer.Option(help="Decoding one clip.")] = 60.0,
     windows: Annotated[int, typer.Option(min=1, help="Of one clip.")] = 6,
-    window_ms: Annotated[float, typer.Option(help="Encoding one window alone.")] = 25.0,
-    measured_threads: Annotated[int, typer.Option(min=1, help="Threads when that was measured.")] = 1,
+    window_ms: Annotated[float, typer.Option(help="Encoding one window on one thread.")] = 25.0,
     other_ms: Annotated[float, typer.Option(help="HTTP and search.")] = 4.0,
     seconds: Annotated[float, typer.Option(help="How long callers come.")] = 600.0,
     seed: int = 0,
 ) -> None:
     """Predict goodput, refusals and waits; stage times are those of `python -m app.bench_http` on the machine meant."""
-    stages = Stages(decode_ms / 1000, windows, window_ms / 1000, measured_threads, other_ms / 1000)
+    stages = Stages(decode_ms / 1000, windows, window_ms / 1000, other_ms / 1000)
     plan = Plan(cores, replicas, threads, decoders, max_searches, max_windows)
     arrivals = random_arrivals(rate, seconds, np.random.default_rng(seed))
     predicted = Prediction.of(open_loop(plan, stages, arrivals), seconds)

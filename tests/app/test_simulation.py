@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from app.simulation import Plan, Prediction, Stages, closed_loop, open_loop, random_arrivals
 from app.simulation import main as simulate
 
-STAGES = Stages(decode_s=1.0, windows=4, window_s=0.5, threads=1, other_s=0.25)
+STAGES = Stages(decode_s=1.0, windows=4, window_s=0.5, other_s=0.25)
 PLAN = Plan(cores=4, replicas=1, threads=1, decoders=1, max_searches=16, max_windows=8)
 
 
@@ -23,13 +23,20 @@ def test_a_search_alone_takes_the_sum_of_its_stages():
 
 
 def test_twice_the_threads_halve_the_encoding_and_nothing_else():
-    assert waits(open_loop(replace(PLAN, threads=2), STAGES, [0.0])) == pytest.approx([1.0 + 4 * 0.25 + 0.25])
-    measured_with_two = replace(STAGES, threads=2)
-    assert waits(open_loop(PLAN, measured_with_two, [0.0])) == pytest.approx([1.0 + 4 * 1.0 + 0.25])
+    assert waits(open_loop(replace(PLAN, threads=2), STAGES, [0.0])) == pytest.approx([1.0 + 2 * 0.5 + 0.25])
+
+
+def test_a_window_is_never_shared_by_threads():
+    assert waits(open_loop(replace(PLAN, threads=3), STAGES, [0.0])) == pytest.approx([1.0 + 2 * 0.5 + 0.25])
+    assert waits(open_loop(replace(PLAN, threads=4), STAGES, [0.0])) == pytest.approx([1.0 + 0.5 + 0.25])
 
 
 def test_threads_beyond_the_cores_bring_nothing():
-    assert waits(open_loop(replace(PLAN, threads=8), STAGES, [0.0])) == pytest.approx([1.0 + 4 * 0.125 + 0.25])
+    eight = replace(STAGES, windows=8)
+    of_cores, of_more = (
+        waits(open_loop(replace(PLAN, threads=threads), eight, [0.0])) for threads in (PLAN.cores, 2 * PLAN.cores)
+    )
+    assert of_more == pytest.approx(of_cores)
 
 
 def test_tasks_share_the_cores_where_there_are_too_few():
@@ -37,6 +44,13 @@ def test_tasks_share_the_cores_where_there_are_too_few():
     only_decoding = replace(STAGES, window_s=0.0, other_s=0.0)
     assert waits(open_loop(one_core, only_decoding, [0.0, 0.0])) == pytest.approx([2.0, 2.0])
     assert waits(open_loop(replace(one_core, decoders=1), only_decoding, [0.0, 0.0])) == pytest.approx([1.0, 2.0])
+
+
+def test_an_idle_core_takes_a_thread_of_a_busy_one():
+    two_cores = replace(PLAN, cores=2, decoders=3)
+    only_decoding = replace(STAGES, window_s=0.0, other_s=0.0)
+    # The third comes to the core of the first; the second is done, and its core takes one of both, half done each.
+    assert sorted(waits(open_loop(two_cores, only_decoding, [0.0, 0.0, 0.0]))) == pytest.approx([1.0, 1.5, 1.5])
 
 
 def test_windows_of_several_callers_go_into_one_batch_as_the_service_makes_it():
@@ -60,7 +74,7 @@ def test_replicas_take_callers_in_turn():
 
 
 def test_capacity_is_what_the_cores_give():
-    work_s = STAGES.decode_s + STAGES.windows * STAGES.window_work_s + STAGES.other_s
+    work_s = STAGES.decode_s + STAGES.windows * STAGES.window_s + STAGES.other_s
     plan = replace(PLAN, cores=2, threads=2, decoders=2)
     predicted = Prediction.of(closed_loop(plan, STAGES, callers=8, seconds=1000.0), 1000.0)
     assert predicted.goodput == pytest.approx(2 / work_s, rel=0.02)
@@ -76,7 +90,7 @@ def test_callers_who_wait_are_never_more_than_there_are():
 
 def test_one_queue_and_one_server_wait_as_pollaczek_and_khinchine_say():
     """M/D/1: the mean wait in the queue is rho / (2 mu (1 - rho))."""
-    stages = Stages(decode_s=1.0, windows=1, window_s=0.0, threads=1, other_s=0.0)
+    stages = Stages(decode_s=1.0, windows=1, window_s=0.0, other_s=0.0)
     plan = replace(PLAN, max_searches=10_000)
     rho = 0.7
     arrivals = random_arrivals(rho, 100_000.0, np.random.default_rng(0))

@@ -100,6 +100,14 @@ def rss_bytes(pid: int) -> int:
     return 0
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of cores that a process has taken so far; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
 @contextmanager
 def serving(data: Path, *, prefix: Sequence[str] = (), **settings: object) -> Iterator[Server]:
     """Run `python -m app serve` until the block ends, or it has ended itself.
