@@ -126,7 +126,7 @@ def compact() -> FinetuneConfig:
         output=Path("runs/recognise"),
         data=Data(reader="entries"),
         optimiser=Optimiser(
-            learning_rate=1e-3, layer_decay=0.85, betas=(0.9, 0.999), weight_decay=0.05, warmup_steps=50
+            learning_rate=3e-4, layer_decay=0.85, betas=(0.9, 0.999), weight_decay=0.05, warmup_steps=50
         ),
         num_frames=16,
         num_moments=4,
