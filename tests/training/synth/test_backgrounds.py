@@ -59,6 +59,28 @@ def test_no_variety_gives_straight_cameras_and_clean_film():
     assert studio_scene(rig, 96, 96).camera.eye[0] == pytest.approx(0)
 
 
+def test_clips_are_filmed_closer_by_up_to_as_much_as_is_said_in_the_same_room():
+    rig = mannequin_rig()
+
+    def narrower(seed):
+        far, near = (
+            random_scene(np.random.default_rng(seed), rig, 96, 96, variety=Variety(closest=closest))
+            for closest in (1.0, 1.8)
+        )
+        assert (near.lights, near.film, near.seed) == (far.lights, far.film, far.seed)
+        assert near.camera.eye == far.camera.eye
+        return np.tan(np.radians(far.camera.lens_deg / 2)) / np.tan(np.radians(near.camera.lens_deg / 2))
+
+    times = [narrower(seed) for seed in range(40)]
+    assert 1.0 <= min(times) < 1.1
+    assert 1.7 < max(times) <= 1.8
+
+
+def test_a_camera_that_steps_back_is_refused():
+    with pytest.raises(SceneError, match=r"closest is 0\.5"):
+        Variety(closest=0.5)
+
+
 def test_impossible_film_is_refused_with_the_value_named():
     with pytest.raises(SceneError, match=r"film\.exposures is 40; allowed is 1 to 16"):
         Film(exposures=40)
