@@ -14,7 +14,7 @@ from training.fit.optimiser import layer_of
 
 LEAST_ACTIVITY = 1e-3
 """That every window has while windows are put together: where none shows any, all count alike, as in a clip vector, and
-gradients stay finite. Without it the encoder that ships diverges within 30 steps of 1e-3."""
+gradients stay finite (docs/recognition.md has the run that diverged without it)."""
 
 
 class Recogniser(nn.Module):
