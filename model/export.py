@@ -36,7 +36,7 @@ OPSET = 20
 """The first with a Gelu of its own."""
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "fp16-stored": 1e-2}
-"""Largest difference allowed between torch in float32 and the file, see `difference`."""
+"""Largest difference allowed between torch in float64 and the file, see `difference`."""
 
 PARITY_BATCHES = (1, 3)
 
@@ -212,10 +212,13 @@ def strip_traces_of_the_exporter(proto: onnx.ModelProto) -> None:
 def compare(network: SignRep, encoder: Encoder, clips: Sequence[Path], tolerance: float) -> dict[str, float]:
     """Largest relative difference between torch and the file, per kind of window.
 
+    Torch computes in float64: where an encoder looks for hands in random pixels, float32 alone strays by nearly as much
+    as is allowed, and in two ways that differ.
+
     Raises:
         ExportError: one of them is above the tolerance.
     """
-    config, rng = network.config, np.random.default_rng(0)
+    config, rng, network = network.config, np.random.default_rng(0), network.double()
     errors: dict[str, float] = {}
     for kind, windows in parity_windows(config, encoder.info.fps, clips, rng):
         half = np.stack([rng.permutation(config.num_units)[: config.num_units // 2] for _ in windows])
@@ -242,7 +245,8 @@ def parity_windows(
 @torch.no_grad()
 def difference(network: SignRep, encoder: Encoder, windows: Frames, visible: Ints | None) -> float:
     """Largest difference of embeddings, relative to the largest value, and of activities, which are shares of 1."""
-    output = network(normalise(torch.from_numpy(windows)), None if visible is None else torch.from_numpy(visible))
+    pixels = normalise(torch.from_numpy(windows)).double()
+    output = network(pixels, None if visible is None else torch.from_numpy(visible))
     encoding = encoder.encode(windows, visible)
     features, activity = output.features.numpy(), output.activity_logits.sigmoid().numpy()
     away = np.abs(features - encoding.embedding).max() / np.abs(features).max()

@@ -7,7 +7,8 @@ them says so: 0.3 in rest instead of nothing. What pooling needs to know is what
 logit x becomes k x + b, by logistic regression of stroke (1) against rest (0) over real clips to learn from, both
 counting the same; rest and stroke are what `training.evaluate.activity` calls so, by the landmarks.
 
-Only the last layer of the activity head changes. Source: Platt scaling (Platt 1999); here with other classes.
+Only the last layer of the activity head changes. Source: Platt scaling with its softened targets (Platt 1999); here
+with other classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,8 +37,6 @@ WEIGHT, BIAS = "active_head.2.weight", "active_head.2.bias"
 SURE = 1e-5
 """Activities are kept so far from 0 and 1."""
 ROUNDS = 50
-LARGEST = 30.0
-"""Logit beyond which a sigmoid is 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,22 @@ def fit(rest: Floats, stroke: Floats) -> Scale:
             f"{len(rest)} windows in rest and {len(stroke)} in the stroke; both are needed: take more clips"
         )
     design = np.stack([np.concatenate([logits(rest), logits(stroke)]), np.ones(len(rest) + len(stroke))], axis=1)
-    is_stroke = np.repeat([0.0, 1.0], [len(rest), len(stroke)])
+    # Not 0 and 1, as if there were one more window of each kind: what is told apart without a doubt stays finite.
+    wanted = np.repeat([1.0 / (len(rest) + 2.0), (len(stroke) + 1.0) / (len(stroke) + 2.0)], [len(rest), len(stroke)])
     weights = np.repeat([0.5 / len(rest), 0.5 / len(stroke)], [len(rest), len(stroke)])
+
+    def loss(scale: np.ndarray) -> float:
+        raised = design @ scale
+        return float(weights @ (np.logaddexp(0.0, raised) - wanted * raised))
+
     found = np.array([1.0, 0.0])
-    for _ in range(ROUNDS):  # Newton's method, held back a little where all is told apart
-        said = 1.0 / (1.0 + np.exp(-(design @ found).clip(-LARGEST, LARGEST)))
-        curvature = design.T @ (design * (weights * said * (1.0 - said))[:, None]) + 1e-4 * np.eye(2)
-        found = found - np.linalg.solve(curvature, design.T @ (weights * (said - is_stroke)) + 1e-4 * found)
+    for _ in range(ROUNDS):  # Newton's method; a step that goes too far is halved
+        said = 0.5 * (1.0 + np.tanh(0.5 * (design @ found)))
+        curvature = design.T @ (design * (weights * said * (1.0 - said))[:, None]) + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, design.T @ (weights * (said - wanted)))
+        while loss(found - step) > loss(found) and np.abs(step).max() > 1e-9:
+            step = 0.5 * step
+        found = found - step
     return Scale(float(found[0]), float(found[1]))
 
 

@@ -96,7 +96,7 @@ def steps(out: Path, bodies: Path, motions: list[Path], effort: Effort) -> Itera
         yield Step(name, (*python, *written))
     drawn = ("--assets", str(bodies), *(f"--motions={file}" for file in motions), "--pairs", str(effort.pairs))
     times = ("--draw-s", f"{effort.draw_s:g}", "--minutes", f"{effort.minutes:g}", "--seed", "1")
-    learned = ("training.contrast", str(out / "train"), "--out", str(out / "contrast.pt"), *times)
+    learned = ("training.contrast", "learn", str(out / "train"), "--out", str(out / "contrast.pt"), *times)
     yield Step("contrast", (*python, *learned, "--validation", str(out / "held_out"), *drawn))
     scaled = ("training.calibrate", str(out / "contrast.pt"), str(out / "calibrated.pt"), str(out / "train.csv"))
     yield Step("calibrate", (*python, *scaled))

@@ -7,7 +7,7 @@ spread embeddings), where the hands are, what single hands show, and that the sa
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,85 +15,51 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import load_tensors
-from model.config import EncoderConfig, compact
-from model.hands import HandPlaces, Hands
-from training.closeup.learn import HandReader, closeup_loss, rate
-from training.closeup.learn import Looks as HandLooks
-from training.contrast.glimpses import glimpses
-from training.contrast.looks import Looks, changed, draw_seen
-from training.contrast.losses import contrast_loss, found_share, pooled
-from training.contrast.moments import BEFORE, COLUMNS, NUM_SHOWN, apart
-from training.contrast.pool import Draw, Pool, Rows
-from training.errors import ConfigError, DivergedError
+from model.checkpoint import load_strictly, load_tensors
+from model.config import EncoderConfig
+from training.closeup.learn import rate
+from training.contrast.lesson import Lesson
+from training.contrast.moments import COLUMNS, NUM_SHOWN
+from training.contrast.pool import Pool, Rows
+from training.contrast.steps import Learner, hand_losses, step_losses
+from training.errors import ConfigError, DataError, DivergedError
+from training.fit.distributed import World
 from training.fit.files import commit
-from training.fit.loop import autocast
-from training.pretrain.config import Losses
-from training.pretrain.losses import activity_loss, covariance_loss, hands_loss, prior_loss, variance_loss
-from training.pretrain.network import Prediction, PretrainNetwork, from_published
-from training.pretrain.objective import term_weights
+from training.pretrain.network import PretrainNetwork, from_published
 from training.pretrain.state import LICENCE, weights_content
-from training.prior_table import PRIOR, PRIORS
+from training.prior_table import PRIORS
 
 STATE = "contrast"
 """What a checkpoint holds besides weights, until its run is over."""
+NEW = "random weights"
 MEANT = 4000
 """Moments of which the mean is taken."""
-LEVELLED = (30.0, 8.0, 8.0, 150.0, 260.0, 260.0, 100.0, 45.0, 45.0)
-"""Weights of the priors: the table's leave nine tenths of the loss to angles."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a step asks for. Decisions, all of them."""
-
-    seconds: float
-    """In all, earlier attempts included; the learning rate is at zero when they end."""
-    encoder: EncoderConfig = field(default_factory=compact)
-    """Geometry; it has windows of two frames and looks closer at hands."""
-    num_real: int = 20
-    """Real movements a step."""
-    num_rendered: int = 44
-    """Drawn movements a step."""
-    num_windows: int = 6
-    """Moments of every clip."""
-    learning_rate: float = 1.2e-3
-    """The highest."""
-    weight_decay: float = 0.05
-    clip_norm: float = 1.0
-    losses: Losses = field(default_factory=lambda: Losses(weights=LEVELLED, adversarial=0.0))
-    contrast: float = 1.0
-    """Weight of the contrast."""
-    temperature: float = 0.07
-    closeup: float = 2.0
-    """Weight of what single hands show."""
-    told: float = 0.5
-    """Share of moments in which the network is told where the hands are."""
-    told_error: float = 0.02
-    """Standard deviation of what it is told, in shares of the frame."""
-    averaged: float = 0.998
-    """Share of the average of the weights that a step leaves; the average is what is kept."""
-    looks: Looks = field(default_factory=Looks)
-    hand_looks: HandLooks = field(default_factory=HandLooks)
-    seed: int = 0
 
 
 @dataclass
 class Course:
     """A run between two steps."""
 
-    network: PretrainNetwork
-    reader: HandReader
+    learner: Learner
     average: PretrainNetwork
     """Of the network's weights over the last few hundred steps."""
     optimiser: torch.optim.AdamW
-    device: torch.device
-    provenance: str = "random weights"
+    provenance: str = NEW
     licence: str = LICENCE
     step: int = 0
     elapsed_s: float = 0.0
     num_windows: int = 0
     """Moments seen."""
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it begins with random weights that have learned nothing."""
+        return not self.step and self.provenance == NEW
+
+    @property
+    def world(self) -> World:
+        """The processes that learn."""
+        return self.learner.world
 
     def checkpoint(self, *, finished: str = "") -> dict[str, Any]:
         """The averaged weights, as export and pretraining take them, and unless it is finished what is needed to go on.
@@ -105,8 +71,8 @@ class Course:
         content = weights_content(self.average, f"{told}, {finished}", self.step, licence=self.licence)
         if not finished:
             content[STATE] = {
-                "network": self.network.state_dict(),
-                "read": self.reader.read.state_dict(),
+                "network": self.learner.network.state_dict(),
+                "read": self.learner.reader.read.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "elapsed_s": self.elapsed_s,
                 "num_windows": self.num_windows,
@@ -115,11 +81,18 @@ class Course:
         return content
 
 
-def begin(lesson: Lesson, device: torch.device) -> Course:
+def begin(lesson: Lesson, world: World, start_from: Path | None = None) -> Course:
     """A new run.
 
+    Args:
+        lesson: its encoder is that of `start_from`, where that is given.
+        world: the processes that learn.
+        start_from: checkpoint whose weights it begins with; None: random ones.
+
     Raises:
-        ConfigError: the encoder's windows have another length, or it does not look closer at hands.
+        ConfigError: the encoder's windows have another length, or it does not look closer at hands; or the checkpoint
+            holds another encoder.
+        CheckpointError: the checkpoint can't be read, or its weights do not fit.
     """
     config = lesson.encoder
     if config.num_frames != NUM_SHOWN or not config.hand_px:
@@ -128,12 +101,27 @@ def begin(lesson: Lesson, device: torch.device) -> Course:
             " encoder has to look closer at hands: take encoder=compact or a geometry like it"
         )
     torch.manual_seed(lesson.seed)
-    network = PretrainNetwork(config).to(device).train()
-    hands = network.encoder.hands
-    assert isinstance(hands, Hands)
-    reader = HandReader(hands.backbone, config.hand_config).to(device).train()
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    return Course(network, reader, average, make_optimiser(network, reader, lesson), device)
+    network = PretrainNetwork(config)
+    provenance, licence = (NEW, LICENCE) if start_from is None else fill(network, start_from)
+    learner = Learner(network, lesson, world)
+    average = copy.deepcopy(learner.network).eval().requires_grad_(False)
+    return Course(learner, average, make_optimiser(learner, lesson), provenance, licence)
+
+
+def fill(network: PretrainNetwork, file: Path) -> tuple[str, str]:
+    """Give a network a checkpoint's weights: where these came from, and their licence.
+
+    Raises:
+        ConfigError: the checkpoint holds another encoder, or none.
+        CheckpointError: it can't be read, or its weights do not fit.
+    """
+    content = load_tensors(file)
+    if "encoder" not in content or "model" not in content:
+        raise ConfigError(f"{file} is no checkpoint of a training run; take one that training.pretrain or this wrote")
+    if (found := EncoderConfig.from_json(content["encoder"])) != network.encoder.config:
+        raise ConfigError(f"{file} holds another encoder than this run's: {found}; set encoder.* to the same")
+    load_strictly(network, from_published(content["model"]))
+    return content["provenance"], content["licence"]
 
 
 def is_finished(out: Path) -> bool:
@@ -144,18 +132,18 @@ def is_finished(out: Path) -> bool:
 def go_on(course: Course, content: Mapping[str, Any]) -> None:
     """Take up the run of a checkpoint that is not finished; `course` is new and becomes it."""
     state = content[STATE]
-    course.network.load_state_dict(state["network"])
-    course.reader.read.load_state_dict(state["read"])
+    course.learner.network.load_state_dict(state["network"])
+    course.learner.reader.read.load_state_dict(state["read"])
     course.optimiser.load_state_dict(state["optimiser"])
-    averaged = {name: value.to(course.device) for name, value in content["model"].items()}
+    averaged = {name: value.to(course.world.device) for name, value in content["model"].items()}
     course.average.load_state_dict(from_published(averaged))
     course.step, course.elapsed_s = content["step"], state["elapsed_s"]
     course.num_windows, course.provenance = state["num_windows"], state["provenance"]
 
 
-def make_optimiser(network: nn.Module, reader: HandReader, lesson: Lesson) -> torch.optim.AdamW:
+def make_optimiser(learner: Learner, lesson: Lesson) -> torch.optim.AdamW:
     """AdamW; matrices decay."""
-    parameters = [*network.parameters(), *reader.read.parameters()]
+    parameters = [one for one in learner.parameters() if one.requires_grad]
     return torch.optim.AdamW(
         [
             {"params": [one for one in parameters if one.ndim > 1], "weight_decay": lesson.weight_decay},
@@ -171,8 +159,9 @@ def centre_heads(course: Course, rows: Rows) -> None:
     """Let every prior head begin with the mean of its targets: else the first steps teach the mean to all alike."""
     every = max(1, len(rows.known) // MEANT)
     known = rows.known[::every].flatten(0, 1)
-    mean = (rows.targets[::every].flatten(0, 1).float() * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)
-    for network in (course.network, course.average):
+    total = course.world.total((rows.targets[::every].flatten(0, 1).float() * known).sum(dim=0))
+    mean = total / course.world.total(known.sum(dim=0)).clamp(min=1)
+    for network in (course.learner.network, course.average):
         for prior in PRIORS:
             network.cls_head.head(prior.name).bias.copy_(prior.psi * mean[COLUMNS[prior.name]])
 
@@ -185,7 +174,7 @@ def teach(
     watch: Callable[[dict[str, float]], None],
     watch_every: int = 20,
 ) -> None:
-    """Learn until the time is over.
+    """Learn until the time is over, first from single hands if the lesson says so.
 
     Args:
         course: is changed in place.
@@ -197,16 +186,27 @@ def teach(
     Raises:
         DivergedError: a loss is no number any more.
     """
-    rng = np.random.default_rng((lesson.seed, course.step))
-    generator = torch.Generator(course.device).manual_seed(int(rng.integers(1 << 62)))
+    world, learner = course.world, course.learner
+    rng = np.random.default_rng((lesson.seed, course.step, world.rank))
+    generator = torch.Generator(world.device).manual_seed(int(rng.integers(1 << 62)))
+    num_real, num_rendered = couples_each(lesson, pool, world)
     earlier_s, start = course.elapsed_s, time.perf_counter()
-    while course.elapsed_s < lesson.seconds:
+    share = world.agree([course.elapsed_s / lesson.seconds])[0]
+    while share < 1.0:
+        only_hands = share < lesson.hands_first
         for group in course.optimiser.param_groups:
-            group["lr"] = rate(course.elapsed_s / lesson.seconds, lesson.learning_rate)
-        draw = pool.draw(lesson.num_real, lesson.num_rendered, lesson.num_windows, rng)
-        total, terms = step_losses(course, lesson, pool.rows, draw, generator)
+            group["lr"] = rate(part_done(share, lesson.hands_first), lesson.learning_rate)
+        if only_hands:
+            rows = pool.some(lesson.hands_moments, rng)
+            total, cosine = hand_losses(learner, lesson, pool.rows.at(rows), generator)
+            terms, num_windows = {"closeup": total.detach(), "cosine": cosine.detach()}, len(rows)
+        else:
+            draw = pool.draw(num_real, num_rendered, lesson.num_windows, rng)
+            total, terms = step_losses(learner, lesson, pool.rows, draw, generator)
+            num_windows = draw.rows.numel()
         total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(course.network.parameters(), lesson.clip_norm)
+        world.average_gradients(learner)
+        norm = nn.utils.clip_grad_norm_(learner.parameters(), lesson.clip_norm)
         terms |= {"total": total.detach(), "grad_norm": norm}
         if course.step % watch_every == 0:
             watch(numbers(course, terms))
@@ -214,10 +214,33 @@ def teach(
         course.optimiser.zero_grad()
         follow(course, lesson.averaged)
         course.step += 1
-        course.num_windows += draw.rows.numel()
+        course.num_windows += world.size * num_windows
         course.elapsed_s = earlier_s + time.perf_counter() - start
-        if course.elapsed_s >= lesson.seconds:
-            numbers(course, terms)
+        share = world.agree([course.elapsed_s / lesson.seconds])[0]
+    numbers(course, terms)
+
+
+def couples_each(lesson: Lesson, pool: Pool, world: World) -> tuple[int, int]:
+    """Real and drawn movements a step, as many in every process: their vectors are compared.
+
+    Raises:
+        DataError: a process has none of a kind that others have.
+    """
+    own = [min(lesson.num_real, len(pool.real)), min(lesson.num_rendered, len(pool))]
+    least, most = world.least(own), [-value for value in world.least([-value for value in own])]
+    for kind, fewest, others in zip(("real clips", "drawn pairs"), least, most, strict=True):
+        if others and not fewest:
+            raise DataError(
+                f"one of {world.size} processes has no {kind} of its own: start fewer, or give it more clips"
+            )
+    return least[0], least[1]
+
+
+def part_done(share: float, hands_first: float) -> float:
+    """How much of its own part of a run is done, single hands or all of it: each has its own learning rates."""
+    if share < hands_first:
+        return share / hands_first
+    return (share - hands_first) / (1.0 - hands_first)
 
 
 def numbers(course: Course, terms: Mapping[str, Tensor]) -> dict[str, float]:
@@ -236,65 +259,4 @@ def numbers(course: Course, terms: Mapping[str, Tensor]) -> dict[str, float]:
 def follow(course: Course, share: float) -> None:
     """Let the average of the weights follow them, faster while there are few."""
     share = min(share, (1.0 + course.step) / (10.0 + course.step))
-    torch._foreach_lerp_(list(course.average.parameters()), list(course.network.parameters()), 1.0 - share)
-
-
-def step_losses(
-    course: Course, lesson: Lesson, pool: Rows, draw: Draw, generator: torch.Generator
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The total of a step, and every term before its weight."""
-    rows = pool.at(draw.rows.flatten())
-    num_clips, device = draw.rows.shape[0] * draw.rows.shape[1], course.device
-    clips = torch.arange(num_clips, device=device).repeat_interleave(draw.rows.shape[2])
-    with torch.no_grad():
-        seen = draw_seen(num_clips, lesson.looks, generator)
-        windows = changed(rows.frames, seen, clips, lesson.looks, generator)
-        squares = inside(seen.places(rows.hands, clips))
-        pictures, bones, points = glimpses(rows, course.reader.backbone.config.image_size, lesson.hand_looks, generator)
-    with autocast("auto", device):
-        prediction = course.network(windows, None, tell(squares, lesson, generator))
-        read = course.reader(pictures) if len(pictures) else None
-    terms = pose_terms(prediction, rows, squares, lesson.losses)
-    shape = draw.rows.shape
-    vectors = pooled(prediction.features.unflatten(0, shape), prediction.activity_logits.unflatten(0, shape))
-    terms["contrast"] = contrast_loss(vectors, draw.movements, lesson.temperature)
-    terms["closeup"], cosine = vectors.new_zeros(()), vectors.new_zeros(())
-    if read is not None:
-        terms["closeup"], cosine = closeup_loss(read, bones, points)
-    weights = term_weights(lesson.losses) | {"contrast": lesson.contrast, "closeup": lesson.closeup}
-    total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-    shown = {name: term.detach() for name, term in terms.items()}
-    return total, shown | {"cosine": cosine.detach(), "found": found_share(vectors, draw.movements)}
-
-
-def pose_terms(prediction: Prediction, rows: Rows, squares: Tensor, losses: Losses) -> dict[str, Tensor]:
-    """What SignRep asks, and where the hands are, before their weights."""
-    targets, known = apart(rows.targets.float()), apart(rows.known)
-    shown = slice(BEFORE, BEFORE + NUM_SHOWN)
-    terms = {
-        f"prior/{name}": prior_loss(values[:, shown], targets[name], known[name], PRIOR[name].psi, losses.prior_beta)
-        for name, values in prediction.priors.items()
-    }
-    features = prediction.features.float()
-    assert prediction.hands is not None
-    hands = HandPlaces(*(part.float() for part in prediction.hands))
-    return terms | {
-        "activity": activity_loss(prediction.activity_logits, rows.activity, rows.activity_known),
-        "variance": variance_loss(features),
-        "covariance": covariance_loss(features),
-        "hands": hands_loss(hands, squares),
-    }
-
-
-def inside(squares: Tensor) -> Tensor:
-    """Squares [N, 2, 3], NaN where their middle lies outside the frame."""
-    shown = ((squares[..., :2] >= 0.0) & (squares[..., :2] <= 1.0)).all(dim=-1, keepdim=True)
-    return torch.where(shown, squares, torch.nan)
-
-
-def tell(squares: Tensor, lesson: Lesson, generator: torch.Generator) -> Tensor:
-    """What the network is told of where the hands are, not quite exactly and not always: [N, 2, 3]."""
-    error = lesson.told_error * torch.randn(squares.shape, generator=generator, device=squares.device)
-    untold = torch.rand(len(squares), generator=generator, device=squares.device) >= lesson.told
-    error[untold] = torch.nan
-    return squares + error
+    torch._foreach_lerp_(list(course.average.parameters()), list(course.learner.network.parameters()), 1.0 - share)

@@ -53,18 +53,18 @@ def judge(course: Course, exam: Exam) -> dict[str, float]:
         gallery = [row for row, (_, signer, _) in enumerate(exam.clips) if signer != asking]
         ranks = _ranks(vectors, queries, gallery, [gloss for gloss, _, _ in exam.clips])
         found |= {f"{asking}@{k}": 100.0 * float(np.mean([rank < k for rank in ranks])) for k in RANKS if ranks}
-    course.reader.eval()
-    size_px = course.reader.backbone.config.image_size
-    generator = torch.Generator(course.device)
+    course.learner.reader.eval()
+    size_px = course.learner.reader.backbone.config.image_size
+    generator = torch.Generator(course.world.device)
     cosines, weights = [], []
     for part in batches(exam):
         pictures, bones, points = glimpses(exam.rows.at(part), size_px, None, generator)
         if len(pictures):
-            with autocast("auto", course.device):
-                read = course.reader(pictures)
+            with autocast("auto", course.world.device):
+                read = course.learner.reader(pictures)
             cosines.append(float(closeup_loss(read, bones, points)[1]))
             weights.append(len(pictures))
-    course.reader.train()
+    course.learner.reader.train()
     return found | ({"cosine": float(np.average(cosines, weights=weights))} if cosines else {})
 
 
@@ -72,7 +72,7 @@ def _vectors(course: Course, exam: Exam) -> Tensor:
     """[C, D] of all clips."""
     features, activity = [], []
     for part in batches(exam):
-        with autocast("auto", course.device):
+        with autocast("auto", course.world.device):
             output = course.average.encoder(normalise(exam.rows.frames[part]))
         features.append(output.features.float())
         activity.append(output.activity_logits.float())

@@ -4,6 +4,7 @@ Everything lies in a few large tensors on the device, so that a batch is a handf
 files or processes.
 """
 
+import tempfile
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.errors import DataError
 
 WITH_ANOTHER = 0.75
 """Share of real clips that come with their movement by somebody drawn, where there is one."""
+NOTHING = "there is nothing to learn from yet: no real clips, and no pair was drawn"
 BYTES_BESIDES = 2 * NUM_SHOWN * WIDTH + NUM_SHOWN * WIDTH + 512
 """What a moment takes besides its frames."""
 
@@ -49,13 +51,13 @@ class Rows:
 
 
 def make_rows(capacity: int, size_px: int, device: torch.device) -> Rows:
-    """Room for so many moments."""
+    """Room for so many moments; without a GPU their frames lie in a temporary file, of which memory holds what fits."""
 
     def room(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.zeros(capacity, *shape, dtype=dtype, device=device)
 
     return Rows(
-        frames=room(NUM_SHOWN, size_px, size_px, 3, dtype=torch.uint8),
+        frames=make_frames((capacity, NUM_SHOWN, size_px, size_px, 3), device),
         targets=room(NUM_SHOWN, WIDTH, dtype=torch.float16),
         known=room(NUM_SHOWN, WIDTH, dtype=torch.bool),
         activity=room(2, dtype=torch.float32),
@@ -63,6 +65,14 @@ def make_rows(capacity: int, size_px: int, device: torch.device) -> Rows:
         hands=room(2, 3, dtype=torch.float32),
         points=room(2, 21, 2, dtype=torch.float32),
     )
+
+
+def make_frames(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Room for pictures: uint8 of a shape."""
+    if device.type != "cpu" or not shape[0]:
+        return torch.zeros(shape, dtype=torch.uint8, device=device)
+    with tempfile.TemporaryFile(prefix="signdex-frames-") as file:
+        return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))
 
 
 def moment_bytes(size_px: int) -> int:
@@ -86,7 +96,7 @@ class Draw:
     rows: Tensor
     """[P, 2, W] moments of P movements, twice each."""
     movements: Tensor
-    """[P] int64: the same number where the movement is the same."""
+    """[P] int64: the same number where the movement is the same, in every process."""
 
 
 class Pool:
@@ -101,12 +111,12 @@ class Pool:
             num_pairs: how many pairs there is room for.
         """
         self.rows, self.num_moments, self.room = rows, num_moments, num_pairs
-        self._first_pair = len(rows.frames) - num_pairs * NUM_PERFORMERS * num_moments
+        self._per_pair = NUM_PERFORMERS * num_moments
+        self._first_pair = len(rows.frames) - num_pairs * self._per_pair
         self._end = 0
         self.real: list[Kept] = []
         self._casts: dict[int, list[tuple[Kept, Kept]]] = {}
         self._performed: dict[Movement, list[Kept]] = {}
-        self._numbers: dict[Movement, int] = {}
         self.num_drawn = 0
 
     def keep(self, moments: Moments, movement: Movement) -> None:
@@ -129,7 +139,7 @@ class Pool:
         """
         if self.num_drawn == self.room:
             raise DataError(f"there is room for {self.room} pairs, and all of it is taken")
-        start = self._first_pair + self.num_drawn * NUM_PERFORMERS * self.num_moments
+        start = self._first_pair + self.num_drawn * self._per_pair
         first, second = (
             Kept(duet.movement, start + part * self.num_moments, self.num_moments) for part in range(NUM_PERFORMERS)
         )
@@ -159,11 +169,25 @@ class Pool:
         """
         couples = [*self._real_couples(num_real, rng), *self._drawn_couples(num_rendered, rng)]
         if not couples:
-            raise DataError("there is nothing to learn from yet: no real clips, and no pair was drawn")
+            raise DataError(NOTHING)
         rows = np.stack([[moments_of(clip, num_windows, rng) for clip in couple] for couple in couples])
-        numbers = [self._numbers.setdefault(couple[0].movement, len(self._numbers)) for couple in couples]
+        numbers = [couple[0].movement.number for couple in couples]
         device = self.rows.frames.device
         return Draw(torch.from_numpy(rows).to(device), torch.tensor(numbers, device=device))
+
+    def some(self, count: int, rng: np.random.Generator) -> Tensor:
+        """Rows of so many moments at random, half of them real where there are both: [count].
+
+        Raises:
+            DataError: nothing is in the pool.
+        """
+        ends = [(0, self._end), (self._first_pair, self._first_pair + self.num_drawn * self._per_pair)]
+        filled = [part for part in ends if part[1] > part[0]]
+        if not filled:
+            raise DataError(NOTHING)
+        shares = [len(part) for part in np.array_split(np.arange(count), len(filled))]
+        rows = [rng.integers(*part, size=share) for part, share in zip(filled, shares, strict=True)]
+        return torch.from_numpy(np.concatenate(rows)).to(self.rows.frames.device)
 
     def _real_couples(self, count: int, rng: np.random.Generator) -> list[tuple[Kept, Kept]]:
         chosen = rng.permutation(len(self.real))[:count]

@@ -4,6 +4,7 @@ Half of the movements are signs of the lexicon, half are those of real clips. Si
 perform a handful of movements, so that a batch holds other movements by the same people, which must not look alike.
 """
 
+import zlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from training.synth.bodies import BodyLibrary
 from training.synth.cast import BodySource, Mannequins, People, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take, take_of
 from training.synth.lexicon import make_signs
+from training.synth.manner import in_another_manner
 from training.synth.phonology import Sign
 from training.synth.reenact import ClipLandmarks, read_landmarks, reenact
 from training.synth.render import Renderer
@@ -55,6 +57,15 @@ class Movement:
     name: str
     """Of a real clip, or of a sign that nobody else in the programme performs."""
     mirrored: bool
+
+    @property
+    def number(self) -> int:
+        """Stands for it, in every process alike."""
+        return zlib.crc32(f"{self.name} {self.mirrored}".encode())
+
+    def share(self, num_processes: int) -> int:
+        """Which of so many processes learns from it: that of its mirror image, too."""
+        return zlib.crc32(self.name.encode()) % num_processes
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ class Theatre:
         scene = replace(scene, sway_percent=0.0)
         if isinstance(motion, Sign):
             return take(motion, signer, scene, size, rng, fps=FPS)
-        return take_of(reenact(motion, rig, gloss=""), signer, scene, size, rng)
+        return take_of(reenact(in_another_manner(motion, rng), rig, gloss=""), signer, scene, size, rng)
 
     def _moments(self, whole: Take, rng: np.random.Generator, *, mirrored: bool) -> Moments:
         size_px = self.programme.size_px

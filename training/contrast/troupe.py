@@ -7,7 +7,7 @@ was taken.
 import multiprocessing
 import queue
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
@@ -41,7 +41,12 @@ class Troupe:
     """Draws the pairs of a programme in processes, from a cast on, without end."""
 
     def __init__(
-        self, programme: Programme, num_processes: int, first_cast: int = 0, folder: Path | None = None
+        self,
+        programme: Programme,
+        num_processes: int,
+        first_cast: int = 0,
+        folder: Path | None = None,
+        skipping: Collection[int] = (),
     ) -> None:
         """Start drawing.
 
@@ -50,6 +55,7 @@ class Troupe:
             num_processes: each draws every so many-th cast.
             first_cast: number of the first cast.
             folder: in which the slots' file lies while this lives; None: where temporary files go.
+            skipping: numbers of pairs that are not wanted.
         """
         self._frames_shape = (programme.num_moments, NUM_SHOWN, programme.size_px, programme.size_px, 3)
         num_slots = SLOTS_PER_PROCESS * num_processes
@@ -69,6 +75,7 @@ class Troupe:
                     programme,
                     (first_cast + part) * PAIRS_PER_CAST,
                     num_processes,
+                    frozenset(skipping),
                     self._file.name,
                     num_slots,
                     self._free,
@@ -135,7 +142,14 @@ def open_slots(file: Path, num_slots: int, shape: tuple[int, ...], mode: Any) ->
 
 
 def _draw(
-    programme: Programme, first: int, step: int, file: str, num_slots: int, free: "Queue[int]", ready: "Queue[Handed]"
+    programme: Programme,
+    first: int,
+    step: int,
+    skipping: frozenset[int],
+    file: str,
+    num_slots: int,
+    free: "Queue[int]",
+    ready: "Queue[Handed]",
 ) -> None:
     """The work of one process."""
     shape = (programme.num_moments, NUM_SHOWN, programme.size_px, programme.size_px, 3)
@@ -144,6 +158,8 @@ def _draw(
         theatre = Theatre(programme)
         number = first
         while True:
+            while number in skipping:
+                number = following(number, step)
             slot = free.get()
             try:
                 ready.put(_handed(theatre.duet(number), slots, slot))

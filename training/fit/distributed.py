@@ -66,6 +66,14 @@ class World:
         dist.broadcast(shared, src=0)
         return shared.tolist()
 
+    def least(self, values: list[int]) -> list[int]:
+        """The smallest of every number that a process has, for all."""
+        if self.size == 1:
+            return values
+        shared = torch.tensor(values, device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MIN)
+        return shared.tolist()
+
     def average_gradients(self, module: nn.Module) -> None:
         """Keep copies of a module that every process trains on the same numbers from drifting apart."""
         if self.size == 1:
