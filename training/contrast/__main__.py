@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -113,9 +114,8 @@ def learn(
             if course.is_new:
                 centre_heads(course, pool.rows)
             watch_over(course, lesson, pool, exam, out, judge_every_s)
-            known = f"{len(pool.real) // 2} real clips, {len(pool)} pairs by synthetic signers"
-            if world.size > 1:
-                known += f" in the first of {world.size} processes"
+            counts = world.total(torch.tensor([len(pool.real) // 2, len(pool)], device=world.device)).tolist()
+            known = f"{counts[0]} real clips, {counts[1]} pairs by synthetic signers"
             if world.leads:
                 write_whole(course.checkpoint(finished=known), out)
                 typer.echo(

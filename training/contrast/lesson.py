@@ -41,8 +41,7 @@ class Lesson:
     hands_moments: int = 96
     """Moments a step and process while it is."""
     frame: bool = True
-    """Whether what sees the whole frame learns, too; else only the closer look and all that comes behind both, at
-    about half the cost of a step."""
+    """Whether what sees the whole frame learns, too; else only the closer look and all that comes behind both."""
     told: float = 0.5
     """Share of moments in which the network is told where the hands are."""
     told_error: float = 0.02

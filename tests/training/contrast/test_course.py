@@ -292,7 +292,7 @@ def test_what_was_drawn_before_is_learned_from_by_two_processes_or_one(tmp_path:
     )
     assert done.returncode == 0, done.stderr
     content = load_tensors(tmp_path / "two.pt")
-    assert "in the first of 2 processes" in content["provenance"]
+    assert "4 real clips, 6 pairs by synthetic signers" in content["provenance"]
     assert read_checkpoint(tmp_path / "two.pt").config.hand_px == 16
     alone = CliRunner().invoke(app, [*words(real, tmp_path / "one.pt"), *drawn])
     assert alone.exit_code == 0, alone.output
