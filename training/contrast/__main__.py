@@ -33,6 +33,7 @@ from training.errors import ConfigError, DataError
 from training.fit.distributed import World, join_world
 from training.fit.files import write_whole
 from training.priors import read_body
+from training.synth.manner import Manners
 from training.synth.shards import find_motions
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -43,6 +44,9 @@ Motions = Annotated[list[Path] | None, typer.Option(help="Landmarks of the real 
 Assets = Annotated[Path | None, typer.Option(help="Folder of bodies; without it mannequins perform.")]
 Processes = Annotated[int, typer.Option(min=1, help="That draw.")]
 MomentsOf = Annotated[int, typer.Option(min=2, help="Of every drawn clip.")]
+Manner = Annotated[
+    bool, typer.Option("--manner", help="People re-enact in manners of their own, not the same to the frame.")
+]
 Seed = Annotated[int, typer.Option(help="Draws everything but the order in which pairs come.")]
 MOST_PROCESSES = max(1, (os.cpu_count() or 2) - 1)
 
@@ -55,13 +59,14 @@ def draw(
     size_px: Annotated[int, typer.Option(min=32, help="Side of a frame, as of the shards learned from.")] = 256,
     motions: Motions = None,
     assets: Assets = None,
+    manner: Manner = False,
     processes: Processes = MOST_PROCESSES,
     moments: MomentsOf = 10,
     seed: Seed = 0,
 ) -> None:
     """Draw pairs to learn from, and keep them."""
     with refusals():
-        programme = Programme(seed, size_px, moments, tuple(find_motions(motions or ())), assets=assets)
+        programme = programme_of(seed, size_px, moments, motions, assets, manner=manner)
         have = open_folder(out, programme)
         with (
             Troupe(programme, processes, skipping=have) as troupe,
@@ -86,6 +91,7 @@ def learn(
     drawn: Annotated[Path | None, typer.Option(help="Folder of pairs drawn before; nothing else is drawn.")] = None,
     motions: Motions = None,
     assets: Assets = None,
+    manner: Manner = False,
     validation: Annotated[Path | None, typer.Option(help="Folder of shards to judge by.")] = None,
     processes: Processes = MOST_PROCESSES,
     pairs: Annotated[int, typer.Option(min=1, help="Most pairs to draw and keep.")] = 4000,
@@ -108,7 +114,7 @@ def learn(
             course = take_up(lesson, out, world, start_from)
             pool = read_clips(real, size_px, real_moments, drawn, (pairs, moments), world)
             if drawn is None:
-                programme = Programme(seed, size_px, moments, tuple(find_motions(motions or ())), assets=assets)
+                programme = programme_of(seed, size_px, moments, motions, assets, manner=manner)
                 draw_into(pool, programme, processes, first_cast, draw_s)
             exam = read_exam(validation, real, world) if world.leads else None
             if course.is_new:
@@ -121,6 +127,14 @@ def learn(
                 typer.echo(
                     f"{out}: {course.step} steps, {course.num_windows} moments in {course.elapsed_s:.0f} s, of {known}"
                 )
+
+
+def programme_of(
+    seed: int, size_px: int, moments: int, motions: list[Path] | None, assets: Path | None, *, manner: bool
+) -> Programme:
+    """What is drawn."""
+    files = tuple(find_motions(motions or ()))
+    return Programme(seed, size_px, moments, files, assets=assets, manners=Manners() if manner else None)
 
 
 def fitting_size(real: Path, lesson: Lesson) -> int:
@@ -180,9 +194,9 @@ def read_clips(
             " `python -m training.contrast draw PAIRS`, and give --drawn PAIRS"
         )
     duets = [] if drawn is None else find_duets(drawn, mine)
-    num_pairs, moments_each = room
+    num_pairs, moments_each = room if drawn is None else (len(duets), 1)
     if duets:
-        num_pairs, (moments_each, side) = len(duets), shape_of(duets[0])
+        moments_each, side = shape_of(duets[0])
         if side != size_px:
             raise DataError(f"the pairs in {drawn} have {side} pixels a side, the clips in {real} {size_px}")
     capacity = num_moments(real, most=real_moments, wanted=mine) + num_pairs * NUM_PERFORMERS * moments_each

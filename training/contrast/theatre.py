@@ -20,7 +20,7 @@ from training.synth.bodies import BodyLibrary
 from training.synth.cast import BodySource, Mannequins, People, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take, take_of
 from training.synth.lexicon import make_signs
-from training.synth.manner import in_another_manner
+from training.synth.manner import Manners, in_another_manner
 from training.synth.phonology import Sign
 from training.synth.reenact import ClipLandmarks, read_landmarks, reenact
 from training.synth.render import Renderer
@@ -48,6 +48,9 @@ class Programme:
     """Share of the pairs that re-enact, where there are motions."""
     assets: Path | None = None
     """Folder of the bodies' files; None: mannequins."""
+    manners: Manners | None = None
+    """How far people differ in how they re-enact a clip; None: they repeat it to the frame, as those did that the
+    shipped encoder learned from. Whether more is found with it is not shown (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,9 @@ class Theatre:
         scene = replace(scene, sway_percent=0.0)
         if isinstance(motion, Sign):
             return take(motion, signer, scene, size, rng, fps=FPS)
-        return take_of(reenact(in_another_manner(motion, rng), rig, gloss=""), signer, scene, size, rng)
+        if (manners := self.programme.manners) is not None:
+            motion = in_another_manner(motion, rng, manners)
+        return take_of(reenact(motion, rig, gloss=""), signer, scene, size, rng)
 
     def _moments(self, whole: Take, rng: np.random.Generator, *, mirrored: bool) -> Moments:
         size_px = self.programme.size_px

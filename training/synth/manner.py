@@ -88,7 +88,7 @@ def _at_another_pace(clip: ClipLandmarks, rng: np.random.Generator, manners: Man
     pace = np.exp(manners.log_pace * unrest(rng, num_frames, 1, _DRIFT_S, clip.fps)[:, 0])
     clock = np.cumsum(pace) - pace[0]
     rows = (clock / max(float(clock[-1]), 1e-9) * (clip.num_frames - 1)).round().astype(int)
-    return ClipLandmarks(clip.body[rows], clip.image[rows], clip.left[rows], clip.right[rows], clip.fps)
+    return clip.at(rows, clip.fps)
 
 
 def _moving(bones: Reals, amplitude: float) -> Reals:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.skeleton.kinematics import mirror_points
 from model.skeleton.rotations import Reals, cross, frame_from, pitch_yaw_roll, turn, unit
@@ -71,6 +72,10 @@ class ClipLandmarks:
     def num_frames(self) -> int:
         """Frames of the clip."""
         return len(self.body)
+
+    def at(self, rows: NDArray[np.int64], fps: float) -> "ClipLandmarks":
+        """Some of its frames, in that order, at a frame rate."""
+        return ClipLandmarks(self.body[rows], self.image[rows], self.left[rows], self.right[rows], fps)
 
 
 def read_landmarks(file: Path, size: tuple[int, int] | None = None) -> ClipLandmarks:

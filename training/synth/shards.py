@@ -213,7 +213,7 @@ def at_rate(clip: ClipLandmarks, fps: float) -> ClipLandmarks:
     """The landmarks at another frame rate, each frame the nearest one of the clip."""
     num_frames = max(1, round(clip.num_frames * fps / clip.fps))
     rows = np.minimum((np.arange(num_frames) * clip.fps / fps).round().astype(int), clip.num_frames - 1)
-    return ClipLandmarks(clip.body[rows], clip.image[rows], clip.left[rows], clip.right[rows], fps)
+    return clip.at(rows, fps)
 
 
 def find_motions(places: Sequence[Path]) -> Iterator[Path]:

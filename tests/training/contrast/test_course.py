@@ -316,6 +316,13 @@ def test_several_processes_want_what_was_drawn_before(real: Path, tmp_path: Path
         read_clips(real, SIZE_PX, 4, None, (2, 2), World(CPU, 0, 2))
 
 
+def test_a_process_without_a_drawn_pair_keeps_no_room_for_one(real: Path, tmp_path: Path) -> None:
+    ours = World(CPU, 1, 2)  # the first four pairs are the other one's
+    pool = read_clips(real, SIZE_PX, 4, drawn_pairs(tmp_path / "pairs", 4), (4000, 14), ours)
+    assert pool.room == 0
+    assert len(pool.rows.frames) == 0
+
+
 def test_pairs_of_another_size_are_refused(real: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"64 pixels a side, the clips in .* 128"):
         read_clips(real, 128, 4, drawn_pairs(tmp_path / "pairs", 2), (2, 2), ALONE)

@@ -1,13 +1,21 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from tests.training.synth.conftest import gl  # noqa: F401
+from tests.training.synth.test_reenact import FPS, detected, saved
 from training.contrast.moments import arrays
 from training.contrast.theatre import PAIRS_PER_CAST, Programme, Theatre, movement_of
 from training.contrast.troupe import Troupe, following
 from training.errors import DataError, SampleError
+from training.synth.lexicon import make_signs
+from training.synth.mannequin import mannequin
+from training.synth.manner import Manners
+from training.synth.measure import landmarks_of
+from training.synth.motion import perform
+from training.synth.style import SignerStyle
 
 PROGRAMME = Programme(seed=2, size_px=64, num_moments=3)
 
@@ -48,6 +56,22 @@ def test_a_pair_is_the_same_whatever_was_drawn_before(theatre) -> None:
     for one, other in zip(once.performances, again.performances, strict=True):
         for name, values in arrays(one).items():
             assert np.array_equal(values, arrays(other)[name], equal_nan=values.dtype.kind == "f"), name
+
+
+@pytest.mark.gl
+def test_people_may_re_enact_in_manners_of_their_own(gl, tmp_path) -> None:  # noqa: F811
+    rig = mannequin().rig
+    sign = next(sign for sign in make_signs(60, 4) if sign.arrangement == "SYMMETRIC")
+    points = landmarks_of(perform(sign, rig, SignerStyle(jitter=0.0), np.random.default_rng(0), FPS), rig)
+    exact = Programme(seed=4, size_px=64, num_moments=3, motions=(saved(tmp_path, detected(points)),), reenacted=1.0)
+    free = replace(exact, manners=Manners())
+    poses = []
+    for programme in (exact, exact, free):
+        stage = Theatre(programme)
+        poses.append(first_duet(stage).performances[0].targets)
+        stage.close()
+    assert np.array_equal(poses[0], poses[1], equal_nan=True)
+    assert np.nanmax(np.abs(poses[0] - poses[2])) > 0.05
 
 
 @pytest.mark.gl
