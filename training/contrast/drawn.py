@@ -48,14 +48,25 @@ def open_folder(folder: Path, programme: Programme) -> set[int]:
 
 
 def write_duet(folder: Path, duet: Duet) -> None:
-    """Keep a pair; its file is whole or not there."""
+    """Keep a pair; its file is whole or not there.
+
+    Raises:
+        DataError: it can't be written, as where the disk is full; what was kept before stays.
+    """
     content = {
         f"{part}/{name}": values for part, clip in enumerate(duet.performances) for name, values in arrays(clip).items()
     }
     part = folder / f".{duet.number:06d}.part"
-    with part.open("wb") as file:
-        np.savez(file, name=duet.movement.name, mirrored=duet.movement.mirrored, **content)  # type: ignore[arg-type]
-    part.replace(folder / f"{duet.number:06d}.npz")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, name=duet.movement.name, mirrored=duet.movement.mirrored, **content)  # type: ignore[arg-type]
+        part.replace(folder / f"{duet.number:06d}.npz")
+    except OSError as error:
+        raise DataError(
+            f"pair {duet.number} can't be written into {folder}: {error}; make room and run the same again"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def find_duets(folder: Path, wanted: Callable[[Movement], bool] = lambda movement: True) -> list[Path]:

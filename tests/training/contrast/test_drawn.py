@@ -1,4 +1,6 @@
+import errno
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -26,6 +28,19 @@ def test_pairs_come_back_as_they_were(tmp_path: Path) -> None:
             assert np.array_equal(found, values, equal_nan=values.dtype.kind == "f"), name
     assert shape_of(file) == (3, SIZE_PX)
     assert [path.name for path in tmp_path.iterdir()] == ["000007.npz"]
+
+
+def test_a_full_disk_leaves_no_half_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_duet(tmp_path, duet(1, "a", 30))
+
+    def full(file: BinaryIO, **_: object) -> None:
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(DataError, match=r"pair 2 can't be written .* No space left on device; make room"):
+        write_duet(tmp_path, duet(2, "b", 30))
+    assert [path.name for path in tmp_path.iterdir()] == ["000001.npz"]
 
 
 def test_only_movements_that_are_wanted_are_found(tmp_path: Path) -> None:
