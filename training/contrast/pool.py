@@ -4,6 +4,8 @@ Everything lies in a few large tensors on the device, so that a batch is a handf
 files or processes.
 """
 
+import math
+import shutil
 import tempfile
 from dataclasses import dataclass, fields
 
@@ -51,7 +53,11 @@ class Rows:
 
 
 def make_rows(capacity: int, size_px: int, device: torch.device) -> Rows:
-    """Room for so many moments; without a GPU their frames lie in a temporary file, of which memory holds what fits."""
+    """Room for so many moments; without a GPU their frames lie in a temporary file, of which memory holds what fits.
+
+    Raises:
+        DataError: the disk has no room for it.
+    """
 
     def room(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.zeros(capacity, *shape, dtype=dtype, device=device)
@@ -68,9 +74,20 @@ def make_rows(capacity: int, size_px: int, device: torch.device) -> Rows:
 
 
 def make_frames(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Room for pictures: uint8 of a shape."""
+    """Room for pictures: uint8 of a shape.
+
+    Raises:
+        DataError: temporary files have no room for them.
+    """
     if device.type != "cpu" or not shape[0]:
         return torch.zeros(shape, dtype=torch.uint8, device=device)
+    # Asked beforehand: a full disk that is found out by writing to a mapped page ends the process.
+    wanted, folder = math.prod(shape), tempfile.gettempdir()
+    if wanted > (free := shutil.disk_usage(folder).free):
+        raise DataError(
+            f"{wanted / 1e9:.1f} GB of frames do not fit into {folder}, which has {free / 1e9:.1f} GB; make room, set"
+            " TMPDIR to another folder, or learn from fewer moments"
+        )
     with tempfile.TemporaryFile(prefix="signdex-frames-") as file:
         return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))
 

@@ -91,3 +91,8 @@ def test_how_much_memory_moments_take_is_told_beforehand() -> None:
     rows = make_rows(10, SIZE_PX, CPU)
     taken = sum(getattr(rows, name).nbytes for name in rows.__dataclass_fields__)
     assert taken / 10 <= moment_bytes(SIZE_PX) <= 1.05 * taken / 10
+
+
+def test_frames_that_do_not_fit_on_the_disk_are_refused_before_anything_is_read() -> None:
+    with pytest.raises(DataError, match=r"GB of frames do not fit into .*, which has .* GB; make room, set TMPDIR"):
+        make_rows(1 << 40, SIZE_PX, CPU)
