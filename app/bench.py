@@ -58,7 +58,7 @@ class NoEncoder:
 
     def __init__(self, info: EncoderInfo) -> None:
         self.info = info
-        self._row = np.random.default_rng(0).normal(size=info.config.dim).astype(np.float32)
+        self._row = np.random.default_rng(0).normal(size=info.vector_dim).astype(np.float32)
 
     def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
         """The same for every window, but not for every clip: cheap, and no two clips are alike."""

@@ -89,7 +89,7 @@ def publish_random(settings: Settings, info: EncoderInfo, num_entries: int) -> N
         for number in range(num_entries)
         for mirrored in (False, True)
     ]
-    vectors = np.random.default_rng(0).normal(size=(len(entries), info.config.dim)).astype(np.float32)
+    vectors = np.random.default_rng(0).normal(size=(len(entries), info.vector_dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     snapshot.publish(settings.snapshots, vectors, entries, encoder_id=info.encoder_id)
 
@@ -181,7 +181,7 @@ def report(clips: Sequence[Path], num_searches: int, num_entries: int, repeats: 
         row("start to ready, s", starts),
         row("`POST /v1/search/vector` with a trim, ms", again),
         "",
-        f"{repeats} starts, 200 searches, {encoder.info.config.dim} numbers per vector.",
+        f"{repeats} starts, 200 searches, {encoder.info.vector_dim} numbers per vector.",
         "",
     ]
     return "\n".join(lines)

@@ -187,7 +187,7 @@ def _recall(
             _skip(clip, f"it can't be read: {error}", progress, gathered)
         else:
             wanted.append(Wanted(clip, key))
-            known = _cached(key, cache, mode) if key not in gathered.vectors else None
+            known = _cached(key, cache, mode, embedder.encoder.info.num_parts) if key not in gathered.vectors else None
             if known is not None:
                 gathered.vectors[key] = known
                 gathered.num_cached += 1
@@ -219,12 +219,12 @@ def _both(key: ClipKey) -> tuple[ClipKey, ClipKey]:
     return key, replace(key, mirrored=True)
 
 
-def _cached(key: ClipKey, cache: EmbeddingCache, mode: Mode) -> Floats | None:
+def _cached(key: ClipKey, cache: EmbeddingCache, mode: Mode, num_parts: int) -> Floats | None:
     """[2, D] the vectors of a clip as filmed and mirrored, where the cache has both and they can be used."""
     found = [cache.get(each, of_this_run=mode is Mode.FULL) for each in _both(key)]
     kept = [windows for windows in found if windows is not None]
     try:
-        return _pooled(kept) if len(kept) == 2 else None
+        return _pooled(kept, num_parts) if len(kept) == 2 else None
     except EncoderOutputError:
         return None
 
@@ -249,7 +249,7 @@ def _embed_missing(
         for clip in embedded:
             key = keys[clip.number]
             try:
-                gathered.vectors[key] = _keep(key, clip, cache)
+                gathered.vectors[key] = _keep(key, clip, cache, embedder.encoder.info.num_parts)
                 gathered.num_embedded += 1
             except (*bulk.UNUSABLE, EncoderOutputError) as error:
                 for source in missing[key]:
@@ -257,7 +257,7 @@ def _embed_missing(
             progress.advance()
 
 
-def _keep(key: ClipKey, clip: EmbeddedClip, cache: EmbeddingCache) -> Floats:
+def _keep(key: ClipKey, clip: EmbeddedClip, cache: EmbeddingCache, num_parts: int) -> Floats:
     """Put an embedded clip into the cache; gives its vectors [2, D].
 
     Raises:
@@ -269,14 +269,14 @@ def _keep(key: ClipKey, clip: EmbeddedClip, cache: EmbeddingCache) -> Floats:
     assert clip.filmed is not None
     assert clip.mirrored is not None
     sides = [_windows(side) for side in (clip.filmed, clip.mirrored)]
-    vectors = _pooled(sides)
+    vectors = _pooled(sides, num_parts)
     cache.put(zip(_both(key), sides, strict=True))
     return vectors
 
 
-def _pooled(sides: Sequence[WindowEmbeddings]) -> Floats:
+def _pooled(sides: Sequence[WindowEmbeddings], num_parts: int) -> Floats:
     """[2, D] the vectors of a clip, as filmed and mirrored."""
-    return np.stack([pool(side.embedding, side.activity) for side in sides])
+    return np.stack([pool(side.embedding, side.activity, num_parts) for side in sides])
 
 
 def _windows(encoded: EncodedWindows) -> WindowEmbeddings:

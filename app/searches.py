@@ -90,7 +90,7 @@ class Searches:
             StretchError: nothing moves in the part.
         """
         clip = self.kept.get(query_id)
-        vector = vector_of(clip, self._cutting.window_s, stretch)
+        vector = vector_of(clip, self._cutting.window_s, stretch, self._services.encoder.info.num_parts)
         found = await self._nearest(self._services.searchable(), vector, k, filters)
         return replace(found, query_id=query_id, clip=clip)
 
@@ -100,7 +100,7 @@ class Searches:
         Raises:
             VectorError: it has another size than the dictionary's, or no direction.
         """
-        dim = self._services.encoder.info.config.dim
+        dim = self._services.encoder.info.vector_dim
         if len(vector) != dim:
             raise VectorError(f"the vector has {len(vector)} numbers; those of this encoder have {dim}")
         return await self._nearest(self._services.searchable(), unit(vector), k, filters)
@@ -157,7 +157,7 @@ class Searches:
         )
 
 
-def vector_of(clip: ClipEmbedding, window_s: float, stretch: Stretch) -> Floats:
+def vector_of(clip: ClipEmbedding, window_s: float, stretch: Stretch, num_parts: int) -> Floats:
     """The vector of a part of a clip, pooled from its windows: those inside, or else the one that is nearest to it.
 
     Unlike a search with the same stretch it keeps the windows of the whole: they may begin a few frames earlier or
@@ -167,6 +167,7 @@ def vector_of(clip: ClipEmbedding, window_s: float, stretch: Stretch) -> Floats:
         clip: the whole.
         window_s: seconds that a window shows.
         stretch: the part, in seconds of the video.
+        num_parts: the encoder's, of the vector.
 
     Raises:
         StretchError: the part lies outside of the clip, or nothing moves in it.
@@ -186,7 +187,7 @@ def vector_of(clip: ClipEmbedding, window_s: float, stretch: Stretch) -> Floats:
     rows = inside & clip.encoded
     if not rows.any():
         raise StretchError(f"nothing moves between {stretch.start_s:g} and {end_s:g} s; choose another stretch")
-    return pool(clip.embeddings[rows], clip.activity[rows])
+    return pool(clip.embeddings[rows], clip.activity[rows], num_parts)
 
 
 TOLERANCE_S = 0.02

@@ -150,7 +150,7 @@ def bench_kept(subject: Subject, repeats: int) -> Table:
 
 
 @torch.no_grad()
-def authors_way(network: SignRep, fps: float, clip: Path) -> Floats:
+def authors_way(network: SignRep, fps: float, num_parts: int, clip: Path) -> Floats:
     """The network as its authors use it: float32 torch, stride 2, every window, one at a time, then pooled."""
     config = network.config
     embeddings, activity = [], []
@@ -159,12 +159,12 @@ def authors_way(network: SignRep, fps: float, clip: Path) -> Floats:
             output = network(normalise(torch.from_numpy(window.frames[None])))
             embeddings.append(output.features[0].numpy())
             activity.append(output.activity_logits[0].sigmoid().numpy())
-    return pool(np.stack(embeddings), np.stack(activity))
+    return pool(np.stack(embeddings), np.stack(activity), num_parts)
 
 
 def bench_clips(subject: Subject, clips: Sequence[Path]) -> Table:
     """Seconds per clip and how far the vector moves, one saving after the other, against the authors' way."""
-    fps = subject.encoder.info.fps
+    info = subject.encoder.info
 
     def step(stride: int, still: float, share: float) -> Callable[[Path], Floats]:
         embedder = Embedder(subject.encoder, stride_frames=stride, still=still, kept_share=share)
@@ -172,7 +172,7 @@ def bench_clips(subject: Subject, clips: Sequence[Path]) -> Table:
 
     steps: list[tuple[str, Callable[[Path], Floats]]] = [
         ("authors' way: float32 torch, one window at a time, stride 2, every window",
-         lambda clip: authors_way(subject.network, fps, clip)),
+         lambda clip: authors_way(subject.network, info.fps, info.num_parts, clip)),
         ("ONNX Runtime, a window a core", step(2, 0, 1)),
         (f"+ motion gate at {STILL:g} grey levels", step(2, STILL, 1)),
         ("+ stride 4", step(4, STILL, 1)),

@@ -33,8 +33,8 @@ class Checkpoint:
     """Weights of an encoder and what is known of them.
 
     In the file: `model` holds the state dict; our own also have `encoder` (the fields of `EncoderConfig`), `fps`,
-    `stride_frames`, `kept_share`, `provenance`, `licence` and `trained`. A file without `encoder` is the published
-    SignRep.
+    `stride_frames`, `kept_share`, `num_parts`, `provenance`, `licence` and `trained`. A file without `encoder` is the
+    published SignRep.
     """
 
     state: Mapping[str, Tensor]
@@ -45,6 +45,7 @@ class Checkpoint:
     licence: str = SIGNREP_LICENCE
     trained: bool = True
     kept_share: float = 1.0
+    num_parts: int = 1
 
     def network(self) -> SignRep:
         """The encoder with these weights, ready for inference.
@@ -84,7 +85,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if "encoder" not in content:
         return Checkpoint(state, base())
     known = {key: content[key] for key in ("fps", "stride_frames", "provenance", "licence", "trained")}
-    known["kept_share"] = content.get("kept_share", 1.0)
+    known |= {"kept_share": content.get("kept_share", 1.0), "num_parts": content.get("num_parts", 1)}
     try:
         return Checkpoint(state, EncoderConfig.from_json(content["encoder"]), **known)
     except (ValueError, TypeError) as error:

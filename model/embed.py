@@ -33,7 +33,7 @@ class ClipEmbedding:
     """A clip as the index sees it, and what led there."""
 
     vector: Floats
-    """[D] unit length."""
+    """[K D] unit length, of K parts in time: the encoder's `num_parts`."""
     embeddings: Floats
     """[N, D], one row per window; zero where the window was not encoded."""
     activity: Floats
@@ -186,7 +186,7 @@ def clip_embedding(windows: EncodedWindows, seen: Seen, cutting: Cutting, info: 
     encoded = np.zeros(len(starts), np.bool_)
     embeddings[rows], activity[rows], encoded[rows] = windows.encoding.embedding, windows.encoding.activity, True
     return ClipEmbedding(
-        vector=pool(windows.encoding.embedding, windows.encoding.activity),
+        vector=pool(windows.encoding.embedding, windows.encoding.activity, info.num_parts),
         embeddings=embeddings,
         activity=activity,
         encoded=encoded,

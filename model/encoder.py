@@ -38,10 +38,17 @@ class EncoderInfo:
     """`fp32`, `fp16`, or `fp16-stored`: weights kept in halves, arithmetic in float32."""
     kept_share: float = 1.0
     """Share of a window's mask units, those that move most, that the encoder was meant to see."""
+    num_parts: int = 1
+    """Parts in time of which a clip's vector is made, see `model.pooling`; 1 is the paper's mean."""
     estimator: str | None = None
     """What finds skeletons for it, by its name in `model.skeleton.estimator`; None where it sees pictures."""
     num_at_once: int = 8
     """Windows that are best given to it together; not from the file, but of the device it runs on."""
+
+    @property
+    def vector_dim(self) -> int:
+        """Numbers of a clip's vector."""
+        return self.num_parts * self.config.dim
 
     @property
     def pictures(self) -> EncoderConfig:

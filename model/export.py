@@ -114,6 +114,7 @@ def export(checkpoint: Checkpoint, out: Path, *, precision: str = "fp32", clips:
             trained=checkpoint.trained,
             precision=precision,
             kept_share=checkpoint.kept_share,
+            num_parts=checkpoint.num_parts,
         ),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -277,6 +278,10 @@ def main(
     kept_share: Annotated[
         float | None, typer.Option(help="Share of the mask units to look at, instead of the checkpoint's.")
     ] = None,
+    num_parts: Annotated[
+        int | None,
+        typer.Option("--parts", min=1, max=64, help="Parts in time of a clip's vector, instead of the checkpoint's."),
+    ] = None,
     clip: Annotated[list[Path] | None, typer.Option(help="A video to compare on, beside random pixels.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -287,6 +292,7 @@ def main(
             checkpoint,
             stride_frames=stride_frames or checkpoint.stride_frames,
             kept_share=kept_share or checkpoint.kept_share,
+            num_parts=num_parts or checkpoint.num_parts,
         )
         report = export(checkpoint, out, precision=precision, clips=clip or ())
     except ModelError as error:

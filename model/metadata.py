@@ -23,6 +23,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {
     "trained": bool,
     "precision": str,
     "kept_share": (int, float),
+    "num_parts": int,
 }
 
 
@@ -36,6 +37,7 @@ def write_metadata(
     trained: bool,
     precision: str,
     kept_share: float = 1.0,
+    num_parts: int = 1,
 ) -> dict[str, str]:
     """The ONNX metadata of an encoder file."""
     fields = {
@@ -49,6 +51,7 @@ def write_metadata(
         "trained": trained,
         "precision": precision,
         "kept_share": kept_share,
+        "num_parts": num_parts,
     }
     return {KEY: json.dumps(fields)}
 
@@ -63,13 +66,17 @@ def read_metadata(metadata: Mapping[str, str], encoder_id: str) -> EncoderInfo:
         raise EncoderContractError(
             f"no '{KEY}' metadata (seen: {sorted(metadata) or 'none'}); `python -m model.export` writes encoder files"
         )
-    fields: dict[str, Any] = {"kept_share": 1.0, "kind": "pictures"} | parse(metadata[KEY])
+    fields: dict[str, Any] = {"kept_share": 1.0, "num_parts": 1, "kind": "pictures"} | parse(metadata[KEY])
     if fields.get("contract") != CONTRACT:
         raise EncoderContractError(
             f"the file follows contract {fields.get('contract')}, this version reads {CONTRACT}; export it again"
         )
     if wrong := [name for name, kind in FIELDS.items() if not isinstance(fields.get(name), kind)]:
         raise EncoderContractError(f"metadata fields missing or of another type: {wrong}; export the encoder again")
+    if fields["num_parts"] < 1:
+        raise EncoderContractError(
+            f"num_parts is {fields['num_parts']}; allowed are 1 and more: export the encoder again"
+        )
     if fields["kind"] not in KINDS:
         raise EncoderContractError(f"the file is of kind {fields['kind']!r}; known are {', '.join(KINDS)}")
     try:

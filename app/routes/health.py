@@ -66,7 +66,7 @@ def _encoder(info: EncoderInfo) -> EncoderAnswer:
         licence=info.licence,
         trained=info.trained,
         precision=info.precision,
-        dim=info.config.dim,
+        dim=info.vector_dim,
         fps=info.fps,
         window_frames=info.config.num_frames,
         stride_frames=info.stride_frames,

@@ -129,7 +129,7 @@ def test_who_takes_decoders_down_again_and_again_has_to_wait(start, dictionary_f
     refused = served.post(video)
     assert (refused.status_code, refused.json()["type"]) == (429, "urn:signdex:problem:too-many-failures")
     assert 1 <= int(refused.headers["Retry-After"]) <= 30
-    vector = [1.0] * served.encoder.info.config.dim
+    vector = [1.0] * served.encoder.info.vector_dim
     assert served.client.post("/v1/search/vector", json={"vector": vector}).status_code == 200
 
 

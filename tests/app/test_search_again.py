@@ -1,5 +1,7 @@
 """POST /v1/search/vector: again, without decoding and encoding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,27 @@ def test_a_trimmed_query_is_pooled_from_the_windows_inside(served, dictionary_fo
     trimmed = again(served, query_id=asked["query_id"], start_s=0.9, end_s=2.2).json()["hits"]
     assert trimmed == expected
     assert trimmed != asked["hits"]
+
+
+def test_an_encoder_whose_clips_have_parts_is_served_like_any_other(start, dictionary_folder, tmp_path):
+    encoder = FakeEncoder("fa4e00000003")
+    encoder.info = replace(encoder.info, num_parts=3)
+    served = start(filled=True, encoder=encoder, dictionary=dictionary_folder)
+    told = served.client.get("/v1/info").json()
+    assert told["encoder"]["dim"] == 3 * 192
+    path = write_clip(tmp_path / "long.mp4", 7, seconds=3)
+    answer = served.post(path).json()
+    clip = Embedder(encoder).embed(path)
+    assert answer["vector"] == pytest.approx(clip.vector.tolist(), abs=1e-5)
+    inside = (clip.start_s >= 0.9) & (clip.start_s + 0.64 <= 2.2)
+    vector = pool(clip.embeddings[inside], clip.activity[inside], 3)
+    trimmed = again(served, query_id=answer["query_id"], start_s=0.9, end_s=2.2).json()["hits"]
+    assert trimmed == again(served, vector=vector.tolist()).json()["hits"]
+    refused = again(served, vector=[1.0] * 192)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        422,
+        "the vector has 192 numbers; those of this encoder have 576",
+    )
 
 
 def test_a_vector_of_any_length_is_looked_up(served, dictionary_folder):
@@ -128,20 +151,20 @@ def clip(num_windows=10, still=()):
 
 def test_the_whole_of_a_clip_keeps_its_vector():
     whole = clip(still=(0, 1, 9))
-    assert vector_of(whole, 0.64, WHOLE) is whole.vector
-    assert vector_of(whole, 0.64, Stretch(0, 100)) == pytest.approx(whole.vector, abs=1e-6)
+    assert vector_of(whole, 0.64, WHOLE, 1) is whole.vector
+    assert vector_of(whole, 0.64, Stretch(0, 100), 1) == pytest.approx(whole.vector, abs=1e-6)
 
 
 def test_a_part_shorter_than_a_window_takes_the_nearest_window():
     whole = clip()
-    vector = vector_of(whole, 0.64, Stretch(0.9, 1.1))  # around 1.0; window 2 is around 0.96, window 3 around 1.28
+    vector = vector_of(whole, 0.64, Stretch(0.9, 1.1), 1)  # around 1.0; window 2 is around 0.96, window 3 around 1.28
     expected = whole.embeddings[2] / np.linalg.norm(whole.embeddings[2])
     assert vector == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_part_in_which_nothing_moves_is_refused():
     with pytest.raises(StretchError, match="nothing moves between 0 and 1 s"):
-        vector_of(clip(still=(0, 1)), 0.64, Stretch(0, 1))
+        vector_of(clip(still=(0, 1)), 0.64, Stretch(0, 1), 1)
 
 
 def test_kept_queries_are_bounded_in_bytes_and_the_oldest_goes_first():

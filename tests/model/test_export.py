@@ -40,7 +40,7 @@ def test_weights_kept_in_halves_make_half_the_file_and_nearly_the_same_vectors(
 ) -> None:
     wide = replace(micro(), embed_dim=32)
     torch.manual_seed(0)
-    trained = replace(checkpoint, state=SignRep(wide).state_dict(), config=wide, kept_share=0.5)
+    trained = replace(checkpoint, state=SignRep(wide).state_dict(), config=wide, kept_share=0.5, num_parts=3)
     whole, halves = (
         export(trained, tmp_path / f"{kind}.onnx", precision=kind).path for kind in ("fp32", "fp16-stored")
     )
@@ -49,7 +49,8 @@ def test_weights_kept_in_halves_make_half_the_file_and_nearly_the_same_vectors(
         parameter.numel() for parameter in SignRep(wide).parameters()
     )
     encoder = OnnxEncoder(halves)
-    assert (encoder.info.precision, encoder.info.kept_share) == ("fp16-stored", 0.5)
+    assert (encoder.info.precision, encoder.info.kept_share, encoder.info.num_parts) == ("fp16-stored", 0.5, 3)
+    assert encoder.info.vector_dim == 3 * wide.dim
     output = trained.network()(normalise(torch.from_numpy(pixels)))
     np.testing.assert_allclose(encoder.encode(pixels).embedding, output.features.numpy(), atol=2e-2)
 

@@ -92,6 +92,7 @@ def test_another_contract_is_refused_and_the_part_named(
         ({}, f"no '{KEY}' metadata"),
         ({KEY: metadata()[KEY].replace('"contract": 1', '"contract": 7')}, "contract 7, this version reads 1"),
         ({KEY: metadata()[KEY].replace('"trained": false', '"trained": "no"')}, r"another type: \['trained'\]"),
+        ({KEY: metadata()[KEY].replace('"num_parts": 1', '"num_parts": 0')}, "num_parts is 0; allowed are 1 and more"),
         ({KEY: metadata()[KEY].replace('"embed_dim"', '"embed_dims"')}, "embed_dims"),
         ({KEY: "not JSON"}, "is no JSON object"),
         ({KEY: "[1]"}, "is no JSON object"),

@@ -90,6 +90,35 @@ def test_windows_without_activity_do_not_count() -> None:
     np.testing.assert_allclose(pool(z, np.array([[0, 0], [0, 0.4], [0, 0]], np.float32)), z[1])
 
 
+def test_parts_follow_each_other_in_time_and_one_part_is_the_whole() -> None:
+    z, activity = np.eye(6, dtype=np.float32), np.ones((6, 2), np.float32)
+    parts = pool(z, activity, 3).reshape(3, 6)
+    assert parts[0, :2].min() > parts[0, 2:].max()
+    assert parts[2, 4:].min() > parts[2, :4].max()
+    np.testing.assert_allclose(parts, parts[::-1, ::-1], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(parts, axis=1), np.full(3, 3**-0.5), rtol=1e-6)
+    np.testing.assert_array_equal(pool(z, activity, 1), pool(z, activity))
+
+
+def test_parts_hold_as_much_activity_each_wherever_the_stroke_is() -> None:
+    rng = np.random.default_rng(4)
+    stroke = rng.standard_normal((8, 5)).astype(np.float32)
+    rest = rng.standard_normal((9, 5)).astype(np.float32)
+    active, idle = np.full((8, 2), 0.9, np.float32), np.full((9, 2), 0.0, np.float32)
+    alone = pool(stroke, active, 4)
+    for before, after in ((rest, rest[:0]), (rest[:2], rest[2:]), (rest[:0], rest)):
+        padded = np.concatenate([before, stroke, after])
+        weights = np.concatenate([idle[: len(before)], active, idle[: len(after)]])
+        np.testing.assert_allclose(pool(padded, weights, 4), alone, atol=1e-6)
+
+
+def test_signing_backwards_is_another_vector_only_in_parts() -> None:
+    rng = np.random.default_rng(5)
+    z, activity = rng.standard_normal((12, 16)).astype(np.float32), np.ones((12, 2), np.float32)
+    assert pool(z, activity) @ pool(z[::-1], activity) > 0.999
+    assert pool(z, activity, 4) @ pool(z[::-1], activity, 4) < 0.7
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_not_pooled(value: float) -> None:
     z, activity = np.ones((3, 4), np.float32), np.ones((3, 2), np.float32)

@@ -191,7 +191,7 @@ def test_a_retake_takes_one_press_and_takes_are_searched_together(site, camera):
         page.get_by_role("button", name="Search 2 takes together").click()
     vector = asked.value.post_data_json["vector"]
     expect(page.locator(".takes .toggle")).to_have_attribute("aria-pressed", "true")
-    assert len(vector) == site.encoder.info.config.dim
+    assert len(vector) == site.encoder.info.vector_dim
     with page.expect_response("**/v1/search/vector"):
         page.get_by_role("button", name="Take 1", exact=True).click()
     until(page, "document.querySelector('.gloss').textContent === 'BOTH LAX-HAND WAIST SWAY'")

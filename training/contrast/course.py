@@ -44,6 +44,8 @@ class Course:
     average: PretrainNetwork
     """Of the network's weights over the last few hundred steps."""
     optimiser: torch.optim.AdamW
+    num_parts: int = 1
+    """Of a clip's vector."""
     provenance: str = NEW
     licence: str = LICENCE
     step: int = 0
@@ -68,7 +70,9 @@ class Course:
             finished: what was learned from, for the provenance.
         """
         told = f"{self.provenance}; training.contrast, {self.step} steps, {self.num_windows} moments, commit {commit()}"
-        content = weights_content(self.average, f"{told}, {finished}", self.step, licence=self.licence)
+        content = weights_content(
+            self.average, f"{told}, {finished}", self.step, licence=self.licence, num_parts=self.num_parts
+        )
         if not finished:
             content[STATE] = {
                 "network": self.learner.network.state_dict(),
@@ -105,7 +109,7 @@ def begin(lesson: Lesson, world: World, start_from: Path | None = None) -> Cours
     provenance, licence = (NEW, LICENCE) if start_from is None else fill(network, start_from)
     learner = Learner(network, lesson, world)
     average = copy.deepcopy(learner.network).eval().requires_grad_(False)
-    return Course(learner, average, make_optimiser(learner, lesson), provenance, licence)
+    return Course(learner, average, make_optimiser(learner, lesson), lesson.num_parts, provenance, licence)
 
 
 def fill(network: PretrainNetwork, file: Path) -> tuple[str, str]:

@@ -79,7 +79,7 @@ def _vectors(course: Course, exam: Exam) -> Tensor:
     ends = np.cumsum(exam.counts)
     clips = [slice(int(end) - count, int(end)) for end, count in zip(ends, exam.counts, strict=True)]
     seen, active = torch.cat(features), torch.cat(activity)
-    return torch.stack([pooled(seen[clip], active[clip]) for clip in clips])
+    return torch.stack([pooled(seen[clip], active[clip], course.num_parts) for clip in clips])
 
 
 def batches(exam: Exam) -> Iterator[Tensor]:

@@ -24,13 +24,15 @@ class Lesson:
     """Real movements a step and process."""
     num_rendered: int = 44
     """Drawn movements a step and process."""
-    num_windows: int = 6
+    num_windows: int = 8
     """Moments of every clip."""
     learning_rate: float = 1.2e-3
     """The highest."""
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     losses: Losses = field(default_factory=lambda: Losses(weights=LEVELLED, adversarial=0.0))
+    num_parts: int = 4
+    """Parts of a clip, one after the other, of which its vector is made (`model.pooling`)."""
     contrast: float = 1.0
     """Weight of the contrast."""
     temperature: float = 0.07

@@ -1,24 +1,30 @@
 """The loss of a look-up: of all clips of a batch, the one that shows the same movement should be the nearest."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.pooling import part_weights
 
-def pooled(features: Tensor, activity_logits: Tensor) -> Tensor:
-    """Moments of a clip to its vector, as serving does: weighted by the more active hand, of unit length.
+
+def pooled(features: Tensor, activity_logits: Tensor, num_parts: int = 1) -> Tensor:
+    """Moments of a clip to its vector, as serving does (`model.pooling`): weighted by the more active hand, in parts.
 
     Weights carry no gradient: what is active is learned from poses.
 
     Args:
-        features: [.., W, D].
+        features: [.., W, D], in the order of time.
         activity_logits: [.., W, 2].
+        num_parts: K.
 
     Returns:
-        [.., D].
+        [.., K D] of unit length.
     """
-    weights = activity_logits.detach().float().sigmoid().amax(dim=-1, keepdim=True)
-    return F.normalize((weights * features.float()).sum(dim=-2), dim=-1)
+    gamma = activity_logits.detach().float().sigmoid().amax(dim=-1)
+    parts = F.normalize(part_weights(gamma, num_parts) @ features.float(), dim=-1)
+    return parts.flatten(-2) / math.sqrt(num_parts)
 
 
 def contrast_loss(vectors: Tensor, movements: Tensor, temperature: float) -> Tensor:

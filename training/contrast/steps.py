@@ -72,7 +72,7 @@ def step_losses(learner: Learner, lesson: Lesson, pool: Rows, draw: Draw, genera
         terms["closeup"], cosine = hand_losses(learner, lesson, rows, generator)
 
     features = prediction.features.float()
-    vectors = pooled(features.unflatten(0, shape), prediction.activity_logits.unflatten(0, shape))
+    vectors = pooled(features.unflatten(0, shape), prediction.activity_logits.unflatten(0, shape), lesson.num_parts)
     vectors, movements = world.gather(vectors), world.gather(draw.movements)
     features = world.gather(features)
     together = {

@@ -248,7 +248,7 @@ def skeleton_vectors(encoder: Encoder) -> ToVector:
         windows = list(skeleton_windows(frames, hands, cutting))
         turned = [embedder.mirrored(window) for window in windows] if mirrored else windows
         encoding = embedder.encode(turned).encoding
-        return unit_vector(pool(encoding.embedding, encoding.activity))
+        return unit_vector(pool(encoding.embedding, encoding.activity, encoder.info.num_parts))
 
     return to_vector
 

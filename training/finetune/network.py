@@ -5,12 +5,12 @@ put together by activity as they are for a clip vector, but in `num_moments` par
 from what comes last (docs/decisions/recognition.md).
 """
 
-import torch
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
 from model.signrep import SignRep
 from training.fit.optimiser import layer_of
+from training.pooling import part_weights
 
 LEAST_ACTIVITY = 1e-3
 """That every window has while windows are put together: where none shows any, all count alike, as in a clip vector, and
@@ -44,10 +44,7 @@ class Recogniser(nn.Module):
 
 
 def pool_moments(features: Tensor, activity: Tensor, num_moments: int) -> Tensor:
-    """Average windows by activity, early ones and late ones apart.
-
-    A window's time is the share of the clip's activity that lies before it, so that rest at either end and the speed of
-    the signer do not matter. Between the middles of two parts it counts for both. One part is SignRep's pooling.
+    """Average windows by activity, early ones and late ones apart (`model.pooling`). One part is SignRep's pooling.
 
     Args:
         features: [B, N, D].
@@ -58,11 +55,7 @@ def pool_moments(features: Tensor, activity: Tensor, num_moments: int) -> Tensor
         [B, num_moments * D].
     """
     activity = activity + LEAST_ACTIVITY
-    share = activity / activity.sum(dim=1, keepdim=True)
-    time = share.cumsum(dim=1) - share / 2
-    place = (time * num_moments - 0.5).clamp(0.0, num_moments - 1.0)
-    parts = torch.arange(num_moments, device=features.device, dtype=place.dtype)
-    weights = share[:, None] * (1.0 - (place[:, None] - parts[:, None]).abs()).clamp(min=0.0)  # [B, parts, N]
+    weights = part_weights(activity, num_moments)  # [B, parts, N]
     weights = weights / weights.sum(dim=2, keepdim=True).clamp(min=1e-6)
     return (weights @ features).flatten(1)
 

@@ -29,7 +29,13 @@ STRIDE_FRAMES = 2
 
 
 def weights_content(
-    network: PretrainNetwork, provenance: str, step: int, *, licence: str = LICENCE, kept_share: float = 1.0
+    network: PretrainNetwork,
+    provenance: str,
+    step: int,
+    *,
+    licence: str = LICENCE,
+    kept_share: float = 1.0,
+    num_parts: int = 1,
 ) -> dict[str, Any]:
     """A network as a checkpoint holds it, for export and for what is trained from it.
 
@@ -39,6 +45,7 @@ def weights_content(
         step: after how many steps.
         licence: of the weights.
         kept_share: of the mask units, those to encode.
+        num_parts: of a clip's vector.
     """
     return {
         "model": {name: value.cpu() for name, value in published_state(network).items()},
@@ -46,6 +53,7 @@ def weights_content(
         "fps": FPS,
         "stride_frames": STRIDE_FRAMES,
         "kept_share": kept_share,
+        "num_parts": num_parts,
         "provenance": provenance,
         "licence": licence,
         "trained": True,
@@ -61,7 +69,7 @@ def with_weights(content: Mapping[str, Any], model: dict[str, Tensor], how: str)
         model: the weights, under the published names.
         how: they came about, for the provenance.
     """
-    kept = ("encoder", "fps", "stride_frames", "kept_share", "licence", "trained", "step", "config")
+    kept = ("encoder", "fps", "stride_frames", "kept_share", "num_parts", "licence", "trained", "step", "config")
     told = {"model": model, "provenance": f"{content['provenance']}; {how}"}
     return {name: content[name] for name in kept if name in content} | told
 

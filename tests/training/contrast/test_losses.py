@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -38,11 +39,13 @@ def test_the_loss_falls_where_the_same_movement_lies_together() -> None:
     assert float(found_share(apart, movements)) < 0.7
 
 
-def test_a_clip_is_pooled_as_serving_pools_it() -> None:
+@pytest.mark.parametrize("num_parts", [1, 4])
+def test_a_clip_is_pooled_as_serving_pools_it(num_parts: int) -> None:
     generator = torch.Generator().manual_seed(2)
     features, logits = torch.randn(2, 6, 5, generator=generator), torch.randn(2, 6, 2, generator=generator)
-    expected = [pool(one.numpy(), other.sigmoid().numpy()) for one, other in zip(features, logits, strict=True)]
-    assert np.allclose(pooled(features, logits), np.stack(expected), atol=1e-6)
+    pairs = zip(features, logits, strict=True)
+    expected = [pool(one.numpy(), other.sigmoid().numpy(), num_parts) for one, other in pairs]
+    assert np.allclose(pooled(features, logits, num_parts), np.stack(expected), atol=1e-6)
 
 
 def test_what_is_active_is_not_learned_from_what_looks_alike() -> None:
