@@ -20,8 +20,16 @@ from training.synth.phonology import (
     Orientation,
     Sign,
     direction,
+    turn_between,
 )
-from training.synth.reach import MAX_STRAIN_DEG, miss_m, orientations, possible_orientations, strain_deg
+from training.synth.reach import (
+    MAX_MOVING_STRAIN_DEG,
+    MAX_STRAIN_DEG,
+    held_strain_deg,
+    orientations,
+    possible_orientations,
+    strain_deg,
+)
 
 __all__ = [
     "ARRANGEMENTS",
@@ -45,7 +53,11 @@ UNTURNED = ("HELD", "WIGGLE", "ZIGZAG")
 MEETING = "SPACE-MIDDLE"
 """The location in space where two hands touch each other."""
 _SHARES = {"ONE-HANDED": 0.45, "SYMMETRIC": 0.22, "ALTERNATING": 0.11, "ON-BASE": 0.22}
-_NATURAL_SHARE = 0.4
+_NATURAL_SHARE = 0.5
+_FARTHEST_TURN_DEG = 75.0
+"""How far a hand is turned, at most, from how it usually is at its place."""
+_EASY_STRAIN_DEG = 6.0
+"""How much it strains then, at most; what is possible but not easy is left to lexicons that ask for it."""
 _TRIES = 400
 T = TypeVar("T")
 
@@ -122,16 +134,17 @@ def _check_arrangement(sign: Sign) -> None:
 
 
 def _check_reach(sign: Sign) -> None:
-    strain = strain_deg(sign.location, sign.orientation, sign.handshape)
-    if np.isinf(strain):
+    held = f"fingers {sign.orientation.fingers}, palm {sign.orientation.palm}"
+    still = held_strain_deg(sign)
+    if np.isinf(still):
         _refuse("location", f"{sign.location} can't be reached in that orientation, or only through the body")
-    if strain > MAX_STRAIN_DEG:
-        held = f"fingers {sign.orientation.fingers}, palm {sign.orientation.palm}"
-        _refuse("orientation", f"{held} at {sign.location} strains wrist and elbow by {strain:.0f} degrees")
-    if (miss := miss_m(sign.location, sign.orientation, sign.movement)) > 0.0:
-        _refuse(
-            "movement", f"{sign.movement.kind} {sign.movement.toward} at {sign.location} ends {miss:.2f} m out of reach"
-        )
+    if still > MAX_STRAIN_DEG:
+        _refuse("orientation", f"{held} at {sign.location} strains wrist and elbow by {still:.0f} degrees")
+    moving, way = strain_deg(sign), " ".join(filter(None, (sign.movement.kind, sign.movement.toward)))
+    if np.isinf(moving):
+        _refuse("movement", f"{way} at {sign.location} goes out of reach, or through the body")
+    if moving > MAX_MOVING_STRAIN_DEG:
+        _refuse("movement", f"{way} at {sign.location} with {held} strains wrist and elbow by {moving:.0f} degrees")
 
 
 def is_possible(sign: Sign) -> bool:
@@ -206,8 +219,10 @@ def _draw(rng: np.random.Generator, rare: Choice, arrangement: str) -> Sign:
     if arrangement in ("SYMMETRIC", "ALTERNATING"):
         places = [name for name in places if name not in ONE_SIDED]
     location, handshape = rare("location", places), rare("handshape", tuple(HANDSHAPES))
-    easy, natural = possible_orientations(location, handshape), LOCATIONS[location].natural
-    orientation = natural if natural in easy and rng.random() < _NATURAL_SHARE else rare("orientation", easy)
+    natural = LOCATIONS[location].natural
+    possible = possible_orientations(location, handshape, _EASY_STRAIN_DEG)
+    easy = [natural, *(held for held in possible if 0.0 < turn_between(held, natural) <= _FARTHEST_TURN_DEG)]
+    orientation = natural if rng.random() < _NATURAL_SHARE else rare("orientation", easy)
     movement = _draw_movement(rng, rare, location, handshape, arrangement)
     base = rare("base", UNMARKED) if arrangement == "ON-BASE" else ""
     return Sign(handshape, orientation, location, movement, arrangement, base)

@@ -9,6 +9,10 @@ leading hand's side), ACROSS (to the other side), and two of them joined for wha
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from model.skeleton.rotations import Reals, cross, unit
+
 AXES: dict[str, tuple[int, int, int]] = {
     "UP": (0, 1, 0),
     "DOWN": (0, -1, 0),
@@ -42,6 +46,18 @@ class Orientation:
     """Where the fingers point, or would if they were extended."""
     palm: str
     """Where the palm faces, at a right angle to the fingers."""
+
+
+def palm_axes(held: Orientation) -> Reals:
+    """[3, 3] the palm's frame in the axes of `direction`, one axis per column: across, along the fingers, out of it."""
+    y, z = (unit(np.array(direction(name), float)) for name in (held.fingers, held.palm))
+    return np.stack([cross(y, z), y, z], axis=-1)
+
+
+def turn_between(one: Orientation, other: Orientation) -> float:
+    """How far a hand turns from one orientation to another, degrees."""
+    cosine = 0.5 * (float((palm_axes(one) * palm_axes(other)).sum()) - 1.0)
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
 @dataclass(frozen=True)
@@ -111,19 +127,19 @@ def _at(region: str, meaning: str, fingers: str, palm: str, base: tuple[str, str
 
 LOCATIONS: dict[str, Location] = {
     "FOREHEAD": _at("head", "middle of the forehead", "UP-ACROSS", "IN"),
-    "TEMPLE": _at("head", "temple of the leading hand's side", "UP", "IN-ACROSS"),
+    "TEMPLE": _at("head", "temple of the leading hand's side", "UP", "ACROSS"),
     "EYE": _at("head", "below the eye of the leading hand's side", "UP", "IN"),
     "NOSE": _at("head", "tip of the nose", "UP-ACROSS", "IN"),
-    "EAR": _at("head", "ear of the leading hand's side", "IN", "UP-ACROSS"),
+    "EAR": _at("head", "ear of the leading hand's side", "IN-ACROSS", "DOWN"),
     "CHEEK": _at("head", "cheek of the leading hand's side", "UP", "IN-ACROSS"),
     "MOUTH": _at("head", "lips", "UP-ACROSS", "IN"),
     "CHIN": _at("head", "chin", "UP-IN", "DOWN-IN"),
     "NECK": _at("trunk", "side of the neck, under the jaw", "UP", "IN"),
-    "SHOULDER-ACROSS": _at("trunk", "shoulder of the other side", "UP-ACROSS", "IN"),
+    "SHOULDER-ACROSS": _at("trunk", "shoulder of the other side", "ACROSS", "IN"),
     "CHEST": _at("trunk", "breastbone", "ACROSS", "IN"),
     "CHEST-ASIDE": _at("trunk", "chest of the leading hand's side", "UP-ACROSS", "IN"),
     "CHEST-ACROSS": _at("trunk", "chest of the other side", "ACROSS", "IN"),
-    "BELLY": _at("trunk", "belly above the navel", "ACROSS", "IN"),
+    "BELLY": _at("trunk", "belly above the navel", "DOWN-ACROSS", "IN"),
     "WAIST": _at("trunk", "side of the waist, leading hand's side", "DOWN-ACROSS", "IN"),
     "UPPER-ARM": _at("arm", "outside of the other upper arm", "ACROSS", "IN"),
     "FOREARM": _at("arm", "back of the other forearm", "OUT-ACROSS", "DOWN", ("ACROSS", "DOWN")),
@@ -132,7 +148,7 @@ LOCATIONS: dict[str, Location] = {
     "HAND-BACK": _at("hand", "back of the other hand", "OUT-ACROSS", "DOWN", ("ACROSS", "DOWN")),
     "HAND-TIPS": _at("hand", "fingertips of the other hand", "ACROSS", "IN", ("UP-ACROSS", "IN")),
     "HAND-EDGE": _at("hand", "thumb edge of the other hand", "OUT-ACROSS", "DOWN", ("OUT-ACROSS", "IN-ACROSS")),
-    "SPACE": _at("space", "in front of the chest, leading hand's side", "UP", "OUT"),
+    "SPACE": _at("space", "in front of the chest, leading hand's side", "UP-OUT", "DOWN-OUT"),
     "SPACE-MIDDLE": _at("space", "in front of the breastbone", "UP-ACROSS", "IN"),
     "SPACE-ACROSS": _at("space", "in front of the chest, other side", "ACROSS", "IN"),
     "SPACE-HIGH": _at("space", "beside the head", "UP", "OUT"),

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from model.skeleton.rotations import Reals, cross, pitch_yaw_roll, unit
+from model.skeleton.rotations import Reals, pitch_yaw_roll, unit
 from training.synth.arms import HOLD_LIMITS, Arm, choose_swivel, hold_of, pose_arm
 from training.synth.hands import hand_points
-from training.synth.phonology import Location, Movement, Orientation, direction
+from training.synth.phonology import Location, Movement, Orientation, palm_axes
 from training.synth.places import Place, Surroundings, forearm_depth, push_out
 from training.synth.rig import GIRTH_STEPS
 from training.synth.stroke import Stroke, make_stroke
@@ -123,10 +123,8 @@ def _steady(hold: Reals, ease_frames: float) -> Reals:
 
 def meant_palm(style: SignerStyle, trunk: Reals, orientation: Orientation) -> Reals:
     """[T, 3, 3] frame of a palm held in an orientation, turned as this signer does."""
-    y = unit(np.array(direction(orientation.fingers), float))
-    z = unit(np.array(direction(orientation.palm), float))
     own = pitch_yaw_roll(np.deg2rad(np.array([style.turn_deg])))[0]
-    palm: Reals = trunk @ own @ np.stack([cross(y, z), y, z], axis=-1)
+    palm: Reals = trunk @ own @ palm_axes(orientation)
     return palm
 
 

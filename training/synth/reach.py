@@ -1,33 +1,48 @@
-"""What arms can do at all: measured on a middling adult who stands, before any real body performs a sign."""
+"""What arms can do at all: asked of several builds that stand, before any real body performs a sign."""
 
-from dataclasses import replace
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 import numpy as np
 
 from model.skeleton.elbow import natural_swivel
-from model.skeleton.kinematics import forward, standard_proportions, standing
+from model.skeleton.kinematics import L_SHOULDER, R_SHOULDER, forward, standard_proportions, standing
 from model.skeleton.rotations import Reals
 from training.synth.arms import measure_arm, pose_arm
 from training.synth.hands import finger_frames, hand_points, named_angles
 from training.synth.handshapes import HANDSHAPES
-from training.synth.phonology import DIRECTIONS, LOCATIONS, Movement, Orientation, direction
+from training.synth.phonology import DIRECTIONS, LOCATIONS, Movement, Orientation, Sign, direction
 from training.synth.places import Place, Surroundings, find_place, push_out, usual_girth
-from training.synth.placing import Side, meant_palm, off_skin, place_base, place_hand, still
+from training.synth.placing import Side, meant_palm, place_base, place_hand
 from training.synth.retarget import PosedArm, posed_points, with_right_arm
 from training.synth.stroke import make_stroke
 from training.synth.style import SignerStyle
 
 MAX_STRAIN_DEG = 15.0
 """How far a hand may end up from how it was meant to be held, elbows raised beyond `EASY_SWIVEL_DEG` counted in."""
+MAX_MOVING_STRAIN_DEG = 20.0
+"""The same in passing, at the ends of a movement."""
 EASY_SWIVEL_DEG = 40.0
 """How far from where elbows naturally are an elbow goes without strain."""
 MAX_MISS_M = 0.015
 """How far a wrist may end up from where it was meant to be, and into the body."""
-SHOULDER_PLAY_M = 0.02
-"""How much farther a shoulder lets a hand reach by coming along."""
-NEAREST = 0.25
-"""How near to its shoulder an arm can bring its wrist, in arm lengths."""
+MOMENTS = 5
+"""Of a movement, at which it is asked."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """Lengths of somebody's arm in shoulder widths, and how far their trunk stands out beyond the usual."""
+
+    upper: float
+    fore: float
+    hand: float
+    """From the wrist to the middle fingertip."""
+    girth: float
+
+
+BUILDS = (Build(0.64, 0.61, 0.48, 1.2), Build(0.77, 0.74, 0.70, 1.0))
+"""Short and long: the tenth and nine tenths of forty random people of MakeHuman's (`training.synth.identity`)."""
 
 
 def orientations() -> tuple[Orientation, ...]:
@@ -40,83 +55,108 @@ def orientations() -> tuple[Orientation, ...]:
     )
 
 
-@cache
-def strain_deg(location: str, orientation: Orientation, handshape: str) -> float:
-    """How far from the meant orientation the nearest possible one is, degrees; infinite where the arm does not reach.
+def strain_deg(sign: Sign) -> float:
+    """How far the hand ends up from how it is meant to be held, at the worst moment and for the least fit of `BUILDS`.
 
     Args:
-        location: name.
-        orientation: how the hand is meant to be held.
-        handshape: name; only whether its fingers are extended or folded counts.
+        sign: of its handshape only whether fingers are extended or folded counts; turns of the hand itself do not.
+
+    Returns:
+        degrees; infinite where an arm does not reach, or only through the body.
     """
-    bends = HANDSHAPES[handshape].bends
-    extended = any(sum(bend) < 90.0 for bend in bends)
-    return _strains(location, "FLAT-HAND" if extended else "FIST")[orientation]
+    still = held_strain_deg(sign)
+    if still > MAX_STRAIN_DEG or not make_stroke(sign.movement, MOMENTS).path.any():
+        return still
+    return max(
+        still, _moved_strain(sign.location, sign.orientation, _alike(sign.handshape), sign.movement, _own_half(sign))
+    )
+
+
+def held_strain_deg(sign: Sign) -> float:
+    """`strain_deg` as if the hand did not move."""
+    return _held_strains(sign.location, _alike(sign.handshape), _own_half(sign))[sign.orientation]
+
+
+def possible_orientations(location: str, handshape: str, most_deg: float) -> tuple[Orientation, ...]:
+    """Every orientation a hand can be held in there, without moving, with so much strain at most."""
+    strains = _held_strains(location, _alike(handshape), False)
+    return tuple(orientation for orientation, degrees in strains.items() if degrees <= most_deg)
+
+
+@lru_cache(maxsize=65536)
+def _moved_strain(location: str, orientation: Orientation, handshape: str, movement: Movement, own_half: bool) -> float:
+    meant = (orientation,) * MOMENTS
+    return max(float(_strains(build, location, meant, handshape, movement, own_half).max()) for build in BUILDS)
 
 
 @cache
-def _strains(location: str, handshape: str) -> dict[Orientation, float]:
-    """`strain_deg` of every orientation."""
-    meant = orientations()
-    side, place = _leading_side(location, len(meant))
+def _held_strains(location: str, handshape: str, own_half: bool) -> dict[Orientation, float]:
+    meant, held = orientations(), Movement("HELD")
+    worst = np.max([_strains(build, location, meant, handshape, held, own_half) for build in BUILDS], axis=0)
+    return {orientation: float(degrees) for orientation, degrees in zip(meant, worst, strict=True)}
+
+
+def _own_half(sign: Sign) -> bool:
+    return sign.arrangement in ("SYMMETRIC", "ALTERNATING")
+
+
+def _alike(handshape: str) -> str:
+    """One that reaches as far."""
+    return "FLAT-HAND" if any(sum(bend) < 90.0 for bend in HANDSHAPES[handshape].bends) else "FIST"
+
+
+def _strains(
+    build: Build, location: str, meant: tuple[Orientation, ...], handshape: str, movement: Movement, own_half: bool
+) -> Reals:
+    """[T] `strain_deg` of every moment by itself, of as many as orientations are given."""
+    side, place = _leading_side(build, location, len(meant))
     palms = np.concatenate([meant_palm(side.style, side.around.trunk[:1], orientation) for orientation in meant])
     fingers = np.tile(named_angles(side.arm.hand, handshape), (len(meant), 1))
-    stroke = make_stroke(Movement("HELD"), len(meant))
+    stroke = make_stroke(movement, len(meant))
+    stroke = replace(stroke, turn=np.zeros_like(stroke.turn))
     touching = LOCATIONS[location].touchable
-    track = place_hand(
-        side, place, palms, stroke, fingers, touching=touching, own_half=False, ease_frames=0.0, mind_forearm=False
-    )
+    track = place_hand(side, place, palms, stroke, fingers, touching=touching, own_half=own_half, ease_frames=0.0)
     pose = pose_arm(side.arm, side.carrier, track.wrist, track.swivel, track.hold)
     cosine = 0.5 * (np.einsum("tab,tab->t", pose.palm, palms) - 1.0)
     usual = natural_swivel(side.arm.shoulder, track.wrist, side.arm.length)
     raised = np.maximum(np.rad2deg(np.abs(track.swivel - usual)) - EASY_SWIVEL_DEG, 0.0)
-    strain = np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))) + raised
+    strain: Reals = np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0))) + raised
     points = pose.wrist[:, None] + np.einsum("tab,tkb->tka", pose.palm, hand_points(side.arm.hand, fingers))
     inside = np.linalg.norm(push_out(side.around, points, 0.0), axis=-1)
     strain[(np.linalg.norm(pose.wrist - track.wrist, axis=-1) > MAX_MISS_M) | (inside > MAX_MISS_M)] = np.inf
-    return {orientation: float(degrees) for orientation, degrees in zip(meant, strain, strict=True)}
+    return strain
 
 
 @cache
-def possible_orientations(location: str, handshape: str) -> tuple[Orientation, ...]:
-    """Every orientation a hand can be held in there."""
-    return tuple(held for held in orientations() if strain_deg(location, held, handshape) <= MAX_STRAIN_DEG)
-
-
-def miss_m(location: str, orientation: Orientation, movement: Movement) -> float:
-    """How far a movement at a location would take the wrist beyond the arm's reach, or too near, metres; 0 within."""
-    wrist, shoulder, normal, length = _held_wrist(location, orientation)
-    path = make_stroke(movement, 25).path * length
-    path += off_skin(path, normal) if LOCATIONS[location].touchable else 0.0
-    distance = np.linalg.norm(wrist + path - shoulder, axis=-1)
-    return max(float(distance.max()) - length - SHOULDER_PLAY_M, NEAREST * length - float(distance.min()), 0.0)
-
-
-@cache
-def _held_wrist(location: str, orientation: Orientation) -> tuple[Reals, Reals, Reals, float]:
-    """Wrist [3], shoulder [3], normal of the place [3] and arm length for a flat hand held at a location."""
-    side, place = _leading_side(location, 2)
-    palm = meant_palm(side.style, side.around.trunk, orientation)
-    fingers = np.tile(named_angles(side.arm.hand, "FLAT-HAND"), (2, 1))
-    touching = LOCATIONS[location].touchable
-    track = place_hand(
-        side, place, palm, still(2), fingers, touching=touching, own_half=False, ease_frames=0.0, mind_forearm=False
-    )
-    return track.wrist[0], side.arm.shoulder, place.normal[0], side.arm.length
-
-
-def _leading_side(location: str, num_frames: int) -> tuple[Side, Place]:
-    """The middling adult's leading arm and a location on them, the base hand in its place if there is one."""
-    points = forward(standing(), standard_proportions())
+def _leading_side(build: Build, location: str, num_frames: int) -> tuple[Side, Place]:
+    """The leading arm of somebody built so and a location on them, the base hand in its place if there is one."""
+    points = _standing(build)
     upright = np.concatenate([np.eye(3), np.zeros((3, 1))], axis=1)
     carrier = np.broadcast_to(upright, (num_frames, 3, 4))
-    around = Surroundings(np.tile(points, (num_frames, 1, 1)), usual_girth(points))
+    around = Surroundings(np.tile(points, (num_frames, 1, 1)), build.girth * usual_girth(points))
     side = Side(measure_arm(points), around, carrier, SignerStyle(), 25.0)
     if LOCATIONS[location].base:
         fingers = np.tile(named_angles(side.arm.hand, "FLAT-HAND"), (num_frames, 1))
         # The body is symmetric: this is the other arm, mirrored.
-        track = place_base(side, LOCATIONS[location], fingers, mind_forearm=False)
+        track = place_base(side, LOCATIONS[location], fingers)
         pose = pose_arm(side.arm, carrier, track.wrist, track.swivel, track.hold)
         other = posed_points(PosedArm(side.arm, pose, finger_frames(side.arm.hand, fingers)))
         side = replace(side, around=replace(around, points=with_right_arm(around.points, other), other_arm_known=True))
     return side, find_place(location, side.around)
+
+
+def _standing(build: Build) -> Reals:
+    """[61, 3] metres: a middling adult with other arms and hands."""
+    usual = standard_proportions()
+    points = forward(standing(), usual)
+    width = float(np.linalg.norm(points[L_SHOULDER] - points[R_SHOULDER]))
+    lengths = usual.lengths.copy()
+    arm, hand = NUM_TRUNK, NUM_TRUNK + 4
+    lengths[arm:hand] = width * np.array([build.upper, build.fore] * 2)
+    middle = lengths[hand + 8 : hand + 12].sum()
+    lengths[hand:] *= build.hand * width / middle
+    return forward(standing(), replace(usual, lengths=lengths))
+
+
+NUM_TRUNK = 7
+"""Lengths of the trunk, which come first; then both arms', two each, and the hands'."""

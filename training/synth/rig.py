@@ -17,6 +17,8 @@ RIGHT_HAND = slice(19, 40)
 LEFT_HAND = slice(40, 61)
 GIRTH_STEPS = 8
 """Heights at which the girth of the trunk is known, evenly from the shoulders to the hips."""
+_SLABS_M = (0.03, 0.06, 0.12)
+"""How far above and below a height vertices are looked for until some lie before and some behind: coats are coarse."""
 
 _TRUNK = {
     "root": "",
@@ -148,11 +150,14 @@ def trunk_girth(rig: Rig, vertices: Floats, bones: Ints) -> Floats:
     width = float(np.linalg.norm(rig.landmarks[3] - rig.landmarks[0]))
     girth = []
     for share in np.linspace(0.0, 1.0, GIRTH_STEPS):
-        middle = shoulders + share * (hips - shoulders)
-        slab = points[np.abs(points[:, 1] - middle[1]) < 0.03] - middle
-        inner = slab[np.abs(slab[:, 0]) < 0.25 * width]
-        sides = np.abs(slab[:, 0])
-        girth.append((inner[:, 2].max(), inner[:, 2].min(), sides[sides < 0.6 * width].max()))
+        away = points - (shoulders + share * (hips - shoulders))
+        away = away[np.abs(away[:, 0]) < 0.6 * width]
+        for thickness in _SLABS_M:
+            slab = away[np.abs(away[:, 1]) < thickness]
+            depths = slab[np.abs(slab[:, 0]) < 0.25 * width, 2]
+            if depths.max(initial=0.0) > 0.0 > depths.min(initial=0.0):
+                break
+        girth.append((depths.max(initial=0.0), depths.min(initial=0.0), np.abs(slab[:, 0]).max(initial=0.0)))
     return np.array(girth, np.float32)
 
 

@@ -21,7 +21,7 @@ from training.synth.lexicon import (
 )
 from training.synth.phonology import direction
 
-NOD = Sign("FLAT-HAND", Orientation("UP", "OUT"), "SPACE", Movement("NOD"))
+NOD = Sign("FLAT-HAND", LOCATIONS["SPACE"].natural, "SPACE", Movement("NOD"))
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,14 @@ from model.skeleton.elbow import elbow_angle
 from model.skeleton.kinematics import L_ELBOW, LEFT_HAND, RIGHT_HAND, inverse, mirror_points
 from model.skeleton.limits import limit_excess
 from training.errors import SignError
+from training.synth.hands import palm_frame
 from training.synth.lexicon import Movement, Orientation, Sign, make_signs
 from training.synth.mannequin import mannequin, mannequin_rig
 from training.synth.measure import landmarks_of
 from training.synth.motion import perform, random_style
 from training.synth.phonology import LOCATIONS
 from training.synth.places import Surroundings, find_place, push_out
+from training.synth.placing import meant_palm
 from training.synth.retarget import girth_of, mirror_rig
 from training.synth.rig import Rig, pose_bones
 from training.synth.style import SignerStyle
@@ -123,6 +125,20 @@ def test_a_hand_that_is_to_touch_a_place_comes_to_it():
             spot = find_place(name, Surroundings(body, girth_of(rig))).point
             nearest = np.linalg.norm(hand - spot[:, None], axis=-1).min()
             assert nearest < 0.035, (name, nearest)
+
+
+def test_palms_face_where_they_are_meant_to_for_people_of_all_builds(performed):
+    missed = []
+    for sign, _, style, points in performed:
+        if sign.movement.kind in ("TWIST", "NOD", "SWAY"):
+            continue
+        hand, body = active_point(points, style)
+        meant = meant_palm(style, Surroundings(body, np.zeros((8, 3))).trunk, sign.orientation)
+        cosine = 0.5 * (np.einsum("tab,tab->t", palm_frame(hand), meant) - 1.0)
+        missed.append(np.rad2deg(np.arccos(np.clip(cosine, -1.0, 1.0)).min()))
+    missed = np.array(missed)
+    assert np.mean(missed > 20.0) < 0.06
+    assert np.median(missed) < 8.0
 
 
 def test_hands_do_not_sink_into_head_or_trunk(performed):

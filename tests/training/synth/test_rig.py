@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from training.synth.rig import BONE_NAMES, LEFT_HAND, PARENT_NAMES, RIGHT_HAND, make_rig, pose_bones, pose_landmarks
+from training.synth.mannequin import mannequin_rig
+from training.synth.rig import (
+    BONE_NAMES,
+    LEFT_HAND,
+    PARENT_NAMES,
+    RIGHT_HAND,
+    make_rig,
+    pose_bones,
+    pose_landmarks,
+    trunk_girth,
+)
 
 NUM_BONES = len(BONE_NAMES)
 
@@ -67,3 +77,17 @@ def test_the_root_moves_the_whole_body():
 def test_an_unknown_bone_is_named():
     with pytest.raises(KeyError, match="no bone is called 'tail'"):
         straight_rig().bone("tail")
+
+
+def test_the_girth_of_a_coat_of_few_vertices_is_that_of_its_nearest_ones():
+    rig = mannequin_rig()
+    spine = BONE_NAMES.index("spine03")
+    shoulders, hips = rig.landmarks[[0, 3]].mean(axis=0), rig.landmarks[[6, 7]].mean(axis=0)
+    heights = np.linspace(shoulders[1], hips[1], 60)
+    back = np.stack([np.zeros(60), heights, np.full(60, -0.12)], axis=1)
+    front = np.stack([np.zeros(6), heights[::11], np.full(6, 0.15)], axis=1)  # a button every ten centimetres
+    sides = np.stack([np.full(60, 0.1), heights, np.zeros(60)], axis=1)
+    vertices = np.concatenate([back, front, sides]).astype(np.float32)
+    girth = trunk_girth(rig, vertices, np.full(len(vertices), spine))
+    assert girth[:, 0].min() > 0.1
+    assert girth[:, 1].max() < -0.1
