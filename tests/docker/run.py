@@ -30,7 +30,7 @@ IMAGE = "signdex:test"
 GOAL_MB = 700
 GOAL_HEALTHY_S = 60
 NUM_QUERIES = 4
-CLEAR = "fist-waist-twist-twice"
+CLEAR = "both-claw-hand-chest-nod"
 """A query whose sign the shipped encoder has first."""
 NUM_AT_FIRST = 32
 """Videos of the dictionary that are there at the first start; the others come later."""

@@ -19,9 +19,9 @@ def editor(tmp_path, open_browser):
     folder = tmp_path / "clips"
     folder.mkdir()
     for gloss, clip in {
-        "APPLE": "pinch-chest-sway",
+        "APPLE": "fist-chest-aside-contact",
         "BREAD": "three-chin-wiggle",
-        "PEAR": "pinch-chest-sway",
+        "PEAR": "fist-chest-aside-contact",
     }.items():
         shutil.copy(DEMO / f"{clip}.mp4", folder / f"{gloss}.mp4")
     (folder / "LETTER.mp4").write_text("Dear Sir or Madam")

@@ -179,7 +179,7 @@ def test_none_of_these_gives_ten_more_once_and_then_says_so(site):
 
 def test_a_retake_takes_one_press_and_takes_are_searched_together(site, camera):
     page = site.visit(camera=camera, size=PHONE)
-    look_up(page, DEMO / "both-crossed-belly-contact.mp4")
+    look_up(page, DEMO / "both-thumb-up-chest-aside-zigzag.mp4")
     page.get_by_role("button", name="Record again").click()
     page.wait_for_selector(".stage[data-phase=recording]")
     page.wait_for_timeout(1500)
@@ -194,7 +194,7 @@ def test_a_retake_takes_one_press_and_takes_are_searched_together(site, camera):
     assert len(vector) == site.encoder.info.vector_dim
     with page.expect_response("**/v1/search/vector"):
         page.get_by_role("button", name="Take 1", exact=True).click()
-    until(page, "document.querySelector('.gloss').textContent === 'BOTH CROSSED BELLY CONTACT'")
+    until(page, "document.querySelector('.gloss').textContent === 'BOTH THUMB-UP CHEST-ASIDE ZIGZAG'")
     page.get_by_role("button", name="Remove take 2").click()
     expect(page.locator(".takes")).to_be_hidden()
 
@@ -202,7 +202,7 @@ def test_a_retake_takes_one_press_and_takes_are_searched_together(site, camera):
 def test_the_mean_of_takes_is_the_mean_of_their_vectors(site):
     page = site.visit()
     vectors = []
-    for clip in (CLIP, DEMO / "pinch-chest-sway.mp4"):
+    for clip in (CLIP, DEMO / "fist-chest-aside-contact.mp4"):
         with page.expect_response("**/v1/search") as answer:
             look_up(page, clip)
         vectors.append(answer.value.json()["vector"])

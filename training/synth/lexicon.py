@@ -53,6 +53,9 @@ UNTURNED = ("HELD", "WIGGLE", "ZIGZAG")
 MEETING = "SPACE-MIDDLE"
 """The location in space where two hands touch each other."""
 _SHARES = {"ONE-HANDED": 0.45, "SYMMETRIC": 0.22, "ALTERNATING": 0.11, "ON-BASE": 0.22}
+_HEAD_WEIGHT = 0.55
+"""How often a place on the head is used beside another one: in real clips a third of active hands is above the
+shoulders (docs/benchmarks/synth-pictures.md)."""
 _NATURAL_SHARE = 0.5
 _FARTHEST_TURN_DEG = 75.0
 """How far a hand is turned, at most, from how it usually is at its place."""
@@ -162,7 +165,8 @@ def is_possible(sign: Sign) -> bool:
 def make_signs(num: int, seed: int) -> tuple[Sign, ...]:
     """That many different signs that bodies can perform, the same for the same seed.
 
-    Every value of every parameter is used about equally often, as far as it goes with the others.
+    Every value of every parameter is used about equally often, as far as it goes with the others, but for places on the
+    head and orientations: most are easy to hold and near the usual one of their place.
 
     Raises:
         SignError: no further sign was found, so many are wanted.
@@ -193,9 +197,9 @@ def _values(sign: Sign) -> dict[str, object]:
 def _new_sign(rng: np.random.Generator, counts: Counter[tuple[str, object]], made: dict[Sign, None]) -> Sign:
     """A sign that is possible and new, of parameters that were used little so far."""
 
-    def rare(name: str, values: Sequence[T]) -> T:
+    def rare(name: str, values: Sequence[T], weights: Sequence[float] = ()) -> T:
         used = np.array([counts[name, value] for value in values]) + rng.exponential(1.5, len(values))
-        return values[int(np.argmin(used))]
+        return values[int(np.argmin(used / (weights or 1.0)))]
 
     arrangement = min(_SHARES, key=lambda name: (counts["arrangement", name] + 1.0) / _SHARES[name])
     for _ in range(_TRIES):
@@ -206,9 +210,9 @@ def _new_sign(rng: np.random.Generator, counts: Counter[tuple[str, object]], mad
 
 
 class Choice(Protocol):
-    """Picks one of several values of a parameter."""
+    """Picks one of several values of a parameter that was used little so far, by its weight."""
 
-    def __call__(self, name: str, values: Sequence[T], /) -> T:
+    def __call__(self, name: str, values: Sequence[T], weights: Sequence[float] = (), /) -> T:
         """The chosen value."""
         ...
 
@@ -218,11 +222,12 @@ def _draw(rng: np.random.Generator, rare: Choice, arrangement: str) -> Sign:
     places = [name for name, place in LOCATIONS.items() if (place.base is not None) == (arrangement == "ON-BASE")]
     if arrangement in ("SYMMETRIC", "ALTERNATING"):
         places = [name for name in places if name not in ONE_SIDED]
-    location, handshape = rare("location", places), rare("handshape", tuple(HANDSHAPES))
+    weights = [_HEAD_WEIGHT if LOCATIONS[name].region == "head" else 1.0 for name in places]
+    location, handshape = rare("location", places, weights), rare("handshape", tuple(HANDSHAPES))
     natural = LOCATIONS[location].natural
     possible = possible_orientations(location, handshape, _EASY_STRAIN_DEG)
-    easy = [natural, *(held for held in possible if 0.0 < turn_between(held, natural) <= _FARTHEST_TURN_DEG)]
-    orientation = natural if rng.random() < _NATURAL_SHARE else rare("orientation", easy)
+    others = [held for held in possible if held != natural and turn_between(held, natural) <= _FARTHEST_TURN_DEG]
+    orientation = natural if rng.random() < _NATURAL_SHARE else rare("orientation", [natural, *others])
     movement = _draw_movement(rng, rare, location, handshape, arrangement)
     base = rare("base", UNMARKED) if arrangement == "ON-BASE" else ""
     return Sign(handshape, orientation, location, movement, arrangement, base)

@@ -28,17 +28,20 @@ MAX_MISS_M = 0.015
 """How far a wrist may end up from where it was meant to be, and into the body."""
 MOMENTS = 5
 """Of a movement, at which it is asked."""
+_NUM_TRUNK = 7
+"""Lengths of the trunk, which come first in `Proportions`; then both arms', two each, and the hands'."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """Lengths of somebody's arm in shoulder widths, and how far their trunk stands out beyond the usual."""
+    """Lengths of somebody's arm, in shoulder widths."""
 
     upper: float
     fore: float
     hand: float
     """From the wrist to the middle fingertip."""
     girth: float
+    """Factor on the trunk's usual depth and width."""
 
 
 BUILDS = (Build(0.64, 0.61, 0.48, 1.2), Build(0.77, 0.74, 0.70, 1.0))
@@ -151,12 +154,8 @@ def _standing(build: Build) -> Reals:
     points = forward(standing(), usual)
     width = float(np.linalg.norm(points[L_SHOULDER] - points[R_SHOULDER]))
     lengths = usual.lengths.copy()
-    arm, hand = NUM_TRUNK, NUM_TRUNK + 4
+    arm, hand = _NUM_TRUNK, _NUM_TRUNK + 4
     lengths[arm:hand] = width * np.array([build.upper, build.fore] * 2)
     middle = lengths[hand + 8 : hand + 12].sum()
     lengths[hand:] *= build.hand * width / middle
     return forward(standing(), replace(usual, lengths=lengths))
-
-
-NUM_TRUNK = 7
-"""Lengths of the trunk, which come first; then both arms', two each, and the hands'."""
