@@ -309,7 +309,7 @@ class SnapshotAnswer(Schema):
     current: bool = Field(description="Whether it is the one that a start takes.")
     created_at: str = Field(examples=["2026-01-31T12:00:00.000+00:00"])
     encoder_id: str = Field(examples=["c972dabcd041"])
-    dim: int = Field(examples=[768])
+    dim: int = Field(examples=[1152])
     counts: dict[str, int] = Field(examples=[{"entries": 263, "signs": 263, "vectors": 526}])
     report: dict[str, Any] = Field(description="What its maker noted: source, settings, what was skipped and why.")
 

@@ -1,9 +1,11 @@
 """How the encoder that comes with the repository was made: `python -m training.reproduce_default CLIPS POSES BODIES`.
 
 Without `--run` the steps are printed as commands; with it they are done, one after the other, each from where it
-stopped. It takes a GPU with 75 GB of free memory and sixteen cores beside it for eleven minutes; with less of either,
-`--pairs` and the minutes say how much of it is done. Another machine gives other weights: drawing and time budgets
-differ.
+stopped. First a GPU with 75 GB of free memory and sixteen cores beside it learn everything in eleven minutes; then two
+cores go on from there for two and a half hours: single hands, what lies behind the frame, and the same compared in
+parts of time. With less of either, `--pairs` and the minutes say how much of it is done. Another machine gives other
+weights: drawing and time budgets differ. The last step was stopped and taken up
+twice, and had at first weighed parts by a normal distribution.
 """
 
 import os
@@ -24,8 +26,14 @@ from training.priors import write_body
 
 SOURCES = ("rth", "aslearn")
 """Folders of real clips, named GLOSS__ID; what is signed in both is held out for validation."""
-ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
-"""Of every step: one thread a process that draws."""
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
+"""Of every step: one thread a process, and memory that is kept for the next step."""
+LATER = {
+    "hands": (28, 16, "hands_first=1.0 hands_moments=96 learning_rate=1e-3"),
+    "behind": (42, 12, "num_parts=1 frame=false closeup=0 num_real=4 num_rendered=12 num_windows=5"),
+    "parts": (72, 12, "frame=false closeup=0 num_real=4 num_rendered=10 num_windows=6 learning_rate=1e-3"),
+}
+"""What two processes without a GPU learn afterwards: minutes, moments of a real clip, fields of the lesson."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,10 @@ class Effort:
     """Of drawing, before."""
     pairs: int = 4500
     """Most pairs that are drawn."""
+    later_pairs: int = 1040
+    """Pairs drawn for what is learned afterwards."""
+    later_share: float = 1.0
+    """Of the minutes of `LATER`."""
 
 
 def steps(out: Path, bodies: Path, motions: list[Path], effort: Effort) -> Iterator[Step]:
@@ -96,16 +108,35 @@ def steps(out: Path, bodies: Path, motions: list[Path], effort: Effort) -> Itera
         yield Step(name, (*python, *written))
     drawn = ("--assets", str(bodies), *(f"--motions={file}" for file in motions), "--pairs", str(effort.pairs))
     times = ("--draw-s", f"{effort.draw_s:g}", "--minutes", f"{effort.minutes:g}", "--seed", "1")
-    learned = ("training.contrast", "learn", str(out / "train"), "--out", str(out / "contrast.pt"), *times)
+    whole = ("--set", "num_parts=1", "--set", "num_windows=6")
+    learned = ("training.contrast", "learn", str(out / "train"), "--out", str(out / "contrast.pt"), *times, *whole)
     yield Step("contrast", (*python, *learned, "--validation", str(out / "held_out"), *drawn))
-    scaled = ("training.calibrate", str(out / "contrast.pt"), str(out / "calibrated.pt"), str(out / "train.csv"))
-    yield Step("calibrate", (*python, *scaled))
-    yield Step("export", (*python, "model.export", str(out / "calibrated.pt"), "model/encoders/default.onnx"))
+    yield scaled(out, "contrast", "calibrated")
+    again = ("--manner", "--moments", "10", "--seed", "501", *drawn[:-1], str(effort.later_pairs))
+    yield Step("draw", (*python, "training.contrast", "draw", str(out / "pairs"), *again))
+    before = "calibrated"
+    for name, (minutes, moments, fields) in LATER.items():
+        together = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "training.contrast")
+        files = (str(out / "train"), "--out", str(out / f"{name}.pt"), "--start-from", str(out / f"{before}.pt"))
+        budget = ("--minutes", f"{minutes * effort.later_share:g}", "--real-moments", str(moments), "--device", "cpu")
+        settings = [word for field in ("precision=bf16", *fields.split()) for word in ("--set", field)]
+        from_pairs = ("--drawn", str(out / "pairs"), "--validation", str(out / "held_out"), *budget, *settings)
+        yield Step(name, (*together, "learn", *files, *from_pairs))
+        before = name
+    yield scaled(out, before, "default")
+    yield Step("export", (*python, "model.export", str(out / "default.pt"), "model/encoders/default.onnx"))
+
+
+def scaled(out: Path, before: str, after: str) -> Step:
+    """Activity scaled on the training clips, from one checkpoint to another."""
+    files = (str(out / f"{before}.pt"), str(out / f"{after}.pt"), str(out / "train.csv"))
+    return Step(f"calibrate {before}", (sys.executable, "-m", "training.calibrate", *files))
 
 
 def done(step: Step, out: Path) -> bool:
     """Whether a step that can't be done twice was done before."""
-    return step.name == "contrast" and (out / "contrast.pt").exists() and is_finished(out / "contrast.pt")
+    file = out / f"{step.name}.pt"
+    return step.name in ("contrast", *LATER) and file.exists() and is_finished(file)
 
 
 def main(
@@ -117,11 +148,15 @@ def main(
     minutes: Annotated[float, typer.Option(min=0.01, help="Of learning.")] = 6.5,
     draw_s: Annotated[float, typer.Option(min=0.0, help="Most seconds of drawing.")] = 170.0,
     pairs: Annotated[int, typer.Option(min=1, help="Most pairs to draw; one takes 11 MB of the device.")] = 4500,
+    later_pairs: Annotated[int, typer.Option(min=1, help="Pairs to draw for what is learned afterwards.")] = 1040,
+    later_share: Annotated[float, typer.Option(min=0.0001, help="Of the two and a half hours afterwards.")] = 1.0,
     run: Annotated[bool, typer.Option("--run", help="Do it, not only say it.")] = False,
 ) -> None:
     """Say how the default encoder was made, or make it again."""
     train, held_out = split(clips, poses)
-    todo = list(steps(out, bodies, [clip.landmarks for clip in train], Effort(minutes, draw_s, pairs)))
+    todo = list(
+        steps(out, bodies, [clip.landmarks for clip in train], Effort(minutes, draw_s, pairs, later_pairs, later_share))
+    )
     if run:
         out.mkdir(parents=True, exist_ok=True)
         write_body(out / "body.json", standard_proportions())

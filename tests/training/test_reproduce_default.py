@@ -26,14 +26,28 @@ def test_signs_that_both_sources_have_are_held_out(folders: tuple[Path, Path]) -
 
 def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path: Path) -> None:
     train, _ = split(*folders)
-    effort = Effort(minutes=2.5, draw_s=30, pairs=7)
+    effort = Effort(minutes=2.5, draw_s=30, pairs=7, later_share=0.5)
     todo = {step.name: str(step) for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], effort)}
-    assert list(todo) == ["train", "held_out", "contrast", "calibrate", "export"]
+    assert list(todo) == [
+        "train",
+        "held_out",
+        "contrast",
+        "calibrate contrast",
+        "draw",
+        "hands",
+        "behind",
+        "parts",
+        "calibrate parts",
+        "export",
+    ]
+    assert "two__" not in todo["draw"]
+    assert f"--start-from {tmp_path / 'behind.pt'}" in todo["parts"]
+    assert "--minutes 14 " in todo["hands"]
     assert "one__a" in todo["contrast"]
     assert "two__" not in todo["contrast"]
     for words in ("--minutes 2.5", "--draw-s 30", "--pairs 7", f"--validation {tmp_path / 'held_out'}"):
         assert words in todo["contrast"]
-    assert str(tmp_path / "train.csv") in todo["calibrate"]
+    assert str(tmp_path / "train.csv") in todo["calibrate contrast"]
 
 
 def test_learning_that_is_over_is_not_done_again(tmp_path: Path) -> None:
