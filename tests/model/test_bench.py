@@ -14,7 +14,7 @@ def test_the_authors_way_in_torch_gives_the_vector_that_serves(
 ) -> None:
     write_clip(tmp_path / "clip.mp4", moving_square(31, width=96, height=64, centre=(60, 30)))
     served = Embedder(encoder, still=0).embed(tmp_path / "clip.mp4").vector
-    np.testing.assert_allclose(authors_way(checkpoint.network(), 25, tmp_path / "clip.mp4"), served, atol=1e-4)
+    np.testing.assert_allclose(authors_way(checkpoint.network(), 25, 1, tmp_path / "clip.mp4"), served, atol=1e-4)
 
 
 def test_tasks_take_turns_after_a_first_run_each() -> None:

@@ -19,9 +19,9 @@ def editor(tmp_path, open_browser):
     folder = tmp_path / "clips"
     folder.mkdir()
     for gloss, clip in {
-        "APPLE": "fist-chest-aside-contact",
+        "APPLE": "both-little-space-aside-zigzag",
         "BREAD": "three-chin-wiggle",
-        "PEAR": "fist-chest-aside-contact",
+        "PEAR": "both-little-space-aside-zigzag",
     }.items():
         shutil.copy(DEMO / f"{clip}.mp4", folder / f"{gloss}.mp4")
     (folder / "LETTER.mp4").write_text("Dear Sir or Madam")

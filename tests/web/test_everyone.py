@@ -29,7 +29,7 @@ SERIOUS = ("serious", "critical")
 
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory):
-    lopsided = QUERIES / "v-hook-wrist-on-o-hand-sway.mp4"
+    lopsided = QUERIES / "both-claw-hand-chest-nod.mp4"
     return write_camera(tmp_path_factory.mktemp("camera") / "camera.y4m", lopsided)
 
 

@@ -25,7 +25,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def performed() -> tuple[Sequence61, ...]:
     """Three signs by three synthetic signers."""
-    return tuple(lexicon(3, 3, 5))
+    return tuple(lexicon(3, 3, 6))
 
 
 @pytest.fixture
