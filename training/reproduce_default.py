@@ -4,8 +4,8 @@ Without `--run` the steps are printed as commands; with it they are done, one af
 stopped. First a GPU with 75 GB of free memory and sixteen cores beside it learn everything in eleven minutes; then two
 cores go on from there for two and a half hours: single hands, what lies behind the frame, and the same compared in
 parts of time. With less of either, `--pairs` and the minutes say how much of it is done. Another machine gives other
-weights: drawing and time budgets differ. The last step was stopped and taken up
-twice, and had at first weighed parts by a normal distribution.
+weights: drawing and time budgets differ. The last step was stopped and taken up twice, and had at first weighed parts
+by a normal distribution; how many movements a step of the one before saw is reckoned from its moments.
 """
 
 import os
