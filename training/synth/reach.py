@@ -45,7 +45,8 @@ class Build:
 
 
 BUILDS = (Build(0.64, 0.61, 0.48, 1.2), Build(0.77, 0.74, 0.70, 1.0))
-"""Short and long: the tenth and nine tenths of forty random people of MakeHuman's (`training.synth.identity`)."""
+"""Short and long: arms and hands are the tenth and nine tenths of forty random people (`training.synth.identity`);
+girths are decisions."""
 
 
 def orientations() -> tuple[Orientation, ...]:
