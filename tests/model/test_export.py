@@ -55,6 +55,19 @@ def test_weights_kept_in_halves_make_half_the_file_and_nearly_the_same_vectors(
     np.testing.assert_allclose(encoder.encode(pixels).embedding, output.features.numpy(), atol=2e-2)
 
 
+@torch.no_grad()
+def test_a_file_with_weights_in_halves_is_compared_with_the_network_of_those_weights(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = replace(micro(), embed_dim=32)
+    trained = replace(checkpoint, state=SignRep(wide).state_dict(), config=wide)
+    report = export(trained, tmp_path / "halves.onnx", precision="fp16-stored")
+    assert max(report.max_relative_error.values()) < 1e-4
+    monkeypatch.setattr(export_module, "halve", lambda network: None)
+    with pytest.raises(ExportError, match=r"allowed is 0\.0001"):
+        export(trained, tmp_path / "not.onnx", precision="fp16-stored")
+
+
 def test_naming_all_units_is_exactly_the_same_as_naming_none(encoder: OnnxEncoder, pixels: np.ndarray) -> None:
     every = np.tile(np.arange(micro().num_units), (3, 1))
     assert np.array_equal(encoder.encode(pixels, every).embedding, encoder.encode(pixels).embedding)
