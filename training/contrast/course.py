@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from model.checkpoint import load_strictly, load_tensors
 from model.config import EncoderConfig
 from training.closeup.learn import rate
+from training.contrast.growth import grown, is_deeper
 from training.contrast.lesson import Lesson
 from training.contrast.moments import COLUMNS, NUM_SHOWN
 from training.contrast.pool import Pool, Rows
@@ -25,7 +26,7 @@ from training.contrast.steps import Learner, hand_losses, step_losses
 from training.errors import ConfigError, DataError, DivergedError
 from training.fit.distributed import World
 from training.fit.files import commit
-from training.pretrain.network import PretrainNetwork, from_published
+from training.pretrain.network import PretrainNetwork, from_published, published_state
 from training.pretrain.state import LICENCE, weights_content
 from training.prior_table import PRIORS
 
@@ -113,7 +114,7 @@ def begin(lesson: Lesson, world: World, start_from: Path | None = None) -> Cours
 
 
 def fill(network: PretrainNetwork, file: Path) -> tuple[str, str]:
-    """Give a network a checkpoint's weights: where these came from, and their licence.
+    """Give a network a checkpoint's weights, also those of one with fewer blocks: where they came from, their licence.
 
     Raises:
         ConfigError: the checkpoint holds another encoder, or none.
@@ -122,10 +123,17 @@ def fill(network: PretrainNetwork, file: Path) -> tuple[str, str]:
     content = load_tensors(file)
     if "encoder" not in content or "model" not in content:
         raise ConfigError(f"{file} is no checkpoint of a training run; take one that training.pretrain or this wrote")
-    if (found := EncoderConfig.from_json(content["encoder"])) != network.encoder.config:
-        raise ConfigError(f"{file} holds another encoder than this run's: {found}; set encoder.* to the same")
-    load_strictly(network, from_published(content["model"]))
-    return content["provenance"], content["licence"]
+    wanted, found = network.encoder.config, EncoderConfig.from_json(content["encoder"])
+    if not is_deeper(wanted, found):
+        raise ConfigError(
+            f"{file} holds another encoder than this run's: {found}; set encoder.* to the same, or to more blocks"
+        )
+    state, provenance = content["model"], content["provenance"]
+    if wanted != found:
+        state = grown(state, found, wanted, published_state(network))
+        provenance += f"; deepened to stages {wanted.stages}, hand_stages {wanted.hand_stages}"
+    load_strictly(network, from_published(state))
+    return provenance, content["licence"]
 
 
 def is_finished(out: Path) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.pixels import normalise
+from model.pixels import standardise
 from training.closeup.learn import Looks, bone_directions, relit
 from training.contrast.moments import COLUMNS
 from training.contrast.pool import Rows
@@ -46,9 +46,9 @@ def glimpses(rows: Rows, size_px: int, looks: Looks | None, generator: torch.Gen
     middle = 2.0 * square[:, :2] - 1.0 + 2.0 * away * move
     theta = torch.cat([away[..., None] * size[:, None, None] * matrix, middle[..., None]], dim=2)
     grid = F.affine_grid(theta, [num_hands, 1, size_px, size_px], align_corners=False)
-    frames = normalise(rows.frames[moment]).flatten(1, 2)
+    frames = rows.frames[moment].permute(0, 4, 1, 2, 3).flatten(1, 2).float()
     pictures = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
-    pictures = pictures.reshape(num_hands, 3, 2, size_px, size_px)
+    pictures = standardise(pictures.reshape(num_hands, 3, 2, size_px, size_px), 1)
     if looks is not None:
         pictures = relit(pictures, looks, generator)
 

@@ -54,4 +54,6 @@ class Lesson:
     hand_looks: HandLooks = field(default_factory=HandLooks)
     precision: Precision = "auto"
     """bf16, fp32, or auto: bf16 where a GPU has it."""
+    compile: bool = False
+    """Compile what every step computes before the first one: a minute for faster steps on a GPU."""
     seed: int = 0

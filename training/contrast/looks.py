@@ -5,6 +5,7 @@ alike, as they do on a video.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -79,7 +80,9 @@ def draw_seen(num_clips: int, looks: Looks, generator: torch.Generator) -> Seen:
     return Seen(scale, (2.0 * draw(2) - 1.0) * (1.0 - scale).abs())
 
 
-def changed(frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: torch.Generator) -> Tensor:
+def changed(
+    frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: torch.Generator, shade: "Shade | None" = None
+) -> Tensor:
     """Moments as they are learned from.
 
     Args:
@@ -88,35 +91,59 @@ def changed(frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: 
         clips: [N] whose moments they are, from 0.
         looks: how far they change.
         generator: draws, on the frames' device.
+        shade: `shaded`, or the same compiled.
 
     Returns:
         [N, 3, 2, S, S] float32, standardised.
     """
-    num_clips, size_px = len(seen.scale), frames.shape[2]
+    num_clips, num, size_px, device = len(seen.scale), len(frames), frames.shape[2], frames.device
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(num_clips, *shape, generator=generator, device=frames.device)
+        return torch.rand(num_clips, *shape, generator=generator, device=device)[clips]
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(num_clips, *shape, generator=generator, device=frames.device)
+        return torch.randn(num_clips, *shape, 1, 1, 1, generator=generator, device=device)[clips]
 
-    pictures = frames.permute(0, 4, 1, 2, 3).flatten(1, 2).float() / 255.0  # [N, 6, S, S]
-    pictures = cropped(pictures, seen, clips)
-    pictures = less_detail(pictures, draw()[clips] < looks.coarse, looks.coarse_px, generator)
-    blocky = draw()[clips] < looks.blocks
-    step = looks.block_step * draw()[clips][blocky]
-    pictures[blocky] = compressed(pictures[blocky], step)
-    pictures = pictures.reshape(len(frames), 3, 2, size_px, size_px)
-    grey = (draw() < looks.grey).float()[clips][:, None, None, None, None]
-    pictures = pictures + grey * (pictures.mean(dim=1, keepdim=True) - pictures)
-    gain = (looks.gain * normal(3) + looks.light * normal(1)).exp()[clips][:, :, None, None, None]
-    gamma = (looks.light * normal(1)).exp()[clips][:, :, None, None, None]
+    pictures = cropped(frames.permute(0, 4, 1, 2, 3).flatten(1, 2).float().div_(255.0), seen, clips)
+    pictures = less_detail(pictures, draw() < looks.coarse, looks.coarse_px, generator)
+    blocky = (draw() < looks.blocks).nonzero()[:, 0]
+    pictures[blocky] = compressed(pictures[blocky], looks.block_step * draw()[blocky])
+    return (shade or shaded)(
+        pictures.reshape(num, 3, 2, size_px, size_px),
+        torch.randn(num, 3, 2, size_px, size_px, generator=generator, device=device),
+        (draw(1, 1, 1, 1) < looks.grey).float(),
+        (looks.gain * normal(3) + looks.light * normal(1)).exp(),
+        (looks.light * normal(1)).exp(),
+        looks.noise * draw(1, 1, 1, 1),
+        torch.rand(num, 1, 1, 1, 1, generator=generator, device=device) < looks.repeated,
+    )
+
+
+Shade = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def shaded(
+    pictures: Tensor, noise: Tensor, grey: Tensor, gain: Tensor, gamma: Tensor, strength: Tensor, repeats: Tensor
+) -> Tensor:
+    """Pictures in another light, with noise, some moments' first picture twice; pixel by pixel: it compiles well.
+
+    Args:
+        pictures: [N, 3, 2, S, S] from 0 to 1.
+        noise: likewise, of standard deviation 1.
+        grey: [N, 1, 1, 1, 1] 1 where they lose their colour.
+        gain: [N, 3, 1, 1, 1] of every channel.
+        gamma: [N, 1, 1, 1, 1].
+        strength: [N, 1, 1, 1, 1] of the noise.
+        repeats: [N, 1, 1, 1, 1] whether the second picture is the first once more.
+
+    Returns:
+        The same shape, standardised.
+    """
+    pictures = torch.lerp(pictures, pictures.mean(dim=1, keepdim=True), grey)
     pictures = gain * pictures.clamp(1e-4, 1.0) ** gamma
-    strength = looks.noise * draw(1)[clips][:, :, None, None, None]
-    pictures = pictures + strength * torch.randn(pictures.shape, generator=generator, device=frames.device)
-    repeats = torch.rand(len(frames), generator=generator, device=frames.device) < looks.repeated
-    pictures[repeats, :, 1] = pictures[repeats, :, 0]
-    return standardise(255.0 * pictures.clamp(0.0, 1.0), 1)
+    pictures = (pictures + strength * noise).clamp(0.0, 1.0)
+    pictures = torch.where(repeats, pictures[:, :, :1], pictures)
+    return standardise(255.0 * pictures, 1)
 
 
 def cropped(pictures: Tensor, seen: Seen, clips: Tensor) -> Tensor:
@@ -140,13 +167,16 @@ def less_detail(pictures: Tensor, chosen: Tensor, sizes_px: tuple[int, int], gen
 
 def compressed(pictures: Tensor, step: Tensor) -> Tensor:
     """What coarse values of block-wise cosines leave of pictures: [N, C, S, S] and [N] step of the finest detail."""
-    basis = cosines(pictures.device)
-    blocks = pictures.unfold(2, BLOCK_PX, BLOCK_PX).unfold(3, BLOCK_PX, BLOCK_PX)  # [N, C, S/8, S/8, 8, 8]
-    values = basis @ blocks @ basis.T
+    line = cosines(pictures.device)
+    basis = torch.kron(line, line)  # [64, 64]: rows and columns at once
+    num, channels, size_px, _ = pictures.shape
+    lines = (num, channels, size_px // BLOCK_PX, BLOCK_PX, size_px // BLOCK_PX, BLOCK_PX)
+    values = pictures.reshape(lines).transpose(3, 4).flatten(4) @ basis.T  # [N, C, S/8, S/8, 64]
     ramp = torch.arange(BLOCK_PX, device=pictures.device)
-    steps = step[:, None, None, None, None, None] * (0.1 + (ramp[:, None] + ramp[None]) / (2.0 * BLOCK_PX - 2.0))
-    blocks = basis.T @ ((values / steps.clamp(min=1e-4)).round() * steps.clamp(min=1e-4)) @ basis
-    return blocks.permute(0, 1, 2, 4, 3, 5).reshape(pictures.shape)
+    fineness = 0.1 + (ramp[:, None] + ramp[None]).flatten() / (2.0 * BLOCK_PX - 2.0)
+    steps = (step[:, None, None, None, None] * fineness).clamp(min=1e-4)
+    blocks = values.div_(steps).round_().mul_(steps) @ basis
+    return blocks.reshape(*blocks.shape[:4], BLOCK_PX, BLOCK_PX).transpose(3, 4).reshape(pictures.shape)
 
 
 def cosines(device: torch.device) -> Tensor:

@@ -11,7 +11,7 @@ from model.hands import HandPlaces, Hands
 from training.closeup.learn import HandReader, closeup_loss
 from training.contrast.glimpses import glimpses
 from training.contrast.lesson import Lesson
-from training.contrast.looks import changed, draw_seen
+from training.contrast.looks import changed, draw_seen, shaded
 from training.contrast.losses import contrast_loss, found_share, pooled
 from training.contrast.moments import BEFORE, NUM_SHOWN, apart
 from training.contrast.pool import Draw, Rows
@@ -37,6 +37,10 @@ class Learner(nn.Module):
         self.world = world
         if not lesson.frame:
             network.encoder.backbone.requires_grad_(False).eval()
+        self.see, self.read, self.shade = self.network.forward, self.reader.forward, shaded
+        if lesson.compile:
+            self.see, self.read = torch.compile(self.see), torch.compile(self.read)
+            self.shade = torch.compile(self.shade)
 
 
 Told = tuple[Tensor, dict[str, Tensor]]
@@ -62,17 +66,18 @@ def step_losses(learner: Learner, lesson: Lesson, pool: Rows, draw: Draw, genera
     clips = torch.arange(num_clips, device=world.device).repeat_interleave(shape[2])
     with torch.no_grad():
         seen = draw_seen(num_clips, lesson.looks, generator)
-        windows = changed(rows.frames, seen, clips, lesson.looks, generator)
+        windows = changed(rows.frames, seen, clips, lesson.looks, generator, learner.shade)
         squares = inside(seen.places(rows.hands, clips))
     with autocast(lesson.precision, world.device):
-        prediction = learner.network(windows, None, tell(squares, lesson, generator))
+        prediction = learner.see(windows, None, tell(squares, lesson, generator))
     terms = pose_terms(prediction, rows, squares, lesson.losses)
     terms["closeup"], cosine = prediction.features.new_zeros((), dtype=torch.float32), None
     if lesson.closeup:
         terms["closeup"], cosine = hand_losses(learner, lesson, rows, generator)
 
     features = prediction.features.float()
-    vectors = pooled(features.unflatten(0, shape), prediction.activity_logits.unflatten(0, shape), lesson.num_parts)
+    logits = prediction.activity_logits.reshape(*shape, -1)
+    vectors = pooled(features.reshape(*shape, -1), logits, lesson.num_parts)
     vectors, movements = world.gather(vectors), world.gather(draw.movements)
     features = world.gather(features)
     together = {
@@ -100,7 +105,7 @@ def hand_losses(learner: Learner, lesson: Lesson, rows: Rows, generator: torch.G
         nothing = torch.stack([0.0 * weight.sum() for weight in learner.reader.parameters()]).sum()
         return nothing, nothing
     with autocast(lesson.precision, learner.world.device):
-        read = learner.reader(pictures)
+        read = learner.read(pictures)
     return closeup_loss(read, bones, points)
 
 

@@ -13,6 +13,7 @@ from tests.model.test_hands import looking_closer
 from tests.training.contrast.stage import SIZE_PX, duet
 from training.contrast.course import begin
 from training.contrast.lesson import Lesson
+from training.contrast.looks import shaded
 from training.contrast.pool import Pool, make_rows
 from training.contrast.steps import step_losses
 from training.fit.distributed import World
@@ -44,6 +45,16 @@ def handed(world: World) -> Iterator[list[Tensor]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(World, "gather", gather)
         yield kept
+
+
+def test_a_step_is_compiled_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
+    lesson = Lesson(1.0, encoder=looking_closer())
+    begin(lesson, World(CPU))
+    assert compiled == []
+    learner = begin(replace(lesson, compile=True), World(CPU)).learner
+    assert compiled == [learner.network.forward, learner.reader.forward, shaded]
 
 
 def test_gradients_averaged_over_two_processes_are_those_of_one_with_both_batches() -> None:
