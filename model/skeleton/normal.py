@@ -88,11 +88,11 @@ def regenerate(pose: NormalPose, body: Proportions | None = None) -> Reals:
     return points - (points[:, L_SHOULDER, None] + points[:, R_SHOULDER, None]) / 2.0
 
 
-def hand_activity(points: Reals, known: Flags) -> tuple[Floats, Flags]:
+def hand_activity(points: Reals, known: Flags, inactive_motion: float = INACTIVE_MOTION) -> tuple[Floats, Flags]:
     """Which hand signs: [2] left, right; 1 for a hand that is raised or moves.
 
     A hand is at rest where (1) it lies below the middle of the trunk and (2) the sum over its keypoints of the standard
-    deviation of their place over time is below `INACTIVE_MOTION` (Paper: both must hold). Its height is the mean over
+    deviation of their place over time is below `inactive_motion` (Paper: both must hold). Its height is the mean over
     its keypoints and the window, its place's deviation the root of the summed variances of x, y and z. Frames where
     only the wrist is known count for the height alone. A low hand that is found in less than half of the frames rests
     (Paper: silent; here so, because a hand that signs is found, and the jitter of an arm's wrist alone would pass for
@@ -101,6 +101,7 @@ def hand_activity(points: Reals, known: Flags) -> tuple[Floats, Flags]:
     Args:
         points: [T, 61, 3] metres of the standard body.
         known: [T, 61].
+        inactive_motion: metres, for as many frames as the paper's windows have.
 
     Returns:
         The activity, known where the wrist is in at least half of the frames.
@@ -115,7 +116,7 @@ def hand_activity(points: Reals, known: Flags) -> tuple[Floats, Flags]:
             hand, found = points[:, rows], known[:, rows]
             height = np.where(found, hand[..., 1], points[:, wrist, None, 1])[seen].mean()
             whole = found.all(axis=-1)
-            rests = 2 * whole.sum() < len(points) or _motion(hand[whole]) < INACTIVE_MOTION
+            rests = 2 * whole.sum() < len(points) or _motion(hand[whole]) < inactive_motion
             active[side] = not (height < middle and rests)
     return active, sure
 

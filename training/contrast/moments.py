@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.encoder import Flags, Floats, Frames, Ints
-from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND, Proportions
-from model.skeleton.normal import NUM_FRAMES, NormalPose, hand_activity, regenerate
+from model.skeleton.kinematics import L_WRIST, LEFT_HAND, R_WRIST, RIGHT_HAND, Proportions
+from model.skeleton.normal import INACTIVE_MOTION, NUM_FRAMES, NormalPose, hand_activity, regenerate
 from training.data.sharded import hands_in_picture
 from training.prior_table import PRIORS
 from training.priors import targets
@@ -22,7 +22,10 @@ from training.priors import targets
 NUM_SHOWN = 2
 """Frames of a moment."""
 BEFORE = (NUM_FRAMES - NUM_SHOWN) // 2
-"""Frames of a whole window that come before those that are shown; what a hand does is judged over all of it."""
+"""Frames of a whole window that come before those that are shown."""
+JUDGED = 4
+"""Frames over which it is judged what a hand does: those that are shown, one before and one after. Over the 16 of the
+paper's window a hand counts as active that rests when it is seen; two frames do not tell (docs/log.md)."""
 WIDTH = sum(prior.dim for prior in PRIORS)
 """Values of all priors of one frame."""
 COLUMNS = {
@@ -31,6 +34,7 @@ COLUMNS = {
 }
 """Where each prior is among them."""
 HANDS = (LEFT_HAND, RIGHT_HAND)
+WRISTS = (L_WRIST, R_WRIST)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def describe(
     """
     rows = np.minimum(starts[:, None] + np.arange(NUM_SHOWN), len(pixels) - 1)  # [M, 2]
     found = targets(pose, body)
-    activity, sure = _activity(pose, starts, body)
+    activity, sure = _activity(pose, pixels, starts, size_px, body)
     squares = np.stack([hands_in_picture(pixels, int(start), size_px, NUM_SHOWN).mean(axis=0) for start in starts])
     inside = ((squares[..., :2] >= 0.0) & (squares[..., :2] <= 1.0)).all(axis=-1, keepdims=True)
     points = np.stack([pixels[rows][:, :, part].mean(axis=1) for part in HANDS], axis=1) / size_px
@@ -96,14 +100,22 @@ def describe(
     }
 
 
-def _activity(pose: NormalPose, starts: Ints, body: Proportions | None) -> tuple[Floats, Flags]:
-    """Which hands sign in the windows around moments: [M, 2], and whether that is known."""
+def _activity(
+    pose: NormalPose, pixels: Floats, starts: Ints, size_px: int, body: Proportions | None
+) -> tuple[Floats, Flags]:
+    """Which hands sign at moments: [M, 2], and whether that is known. A hand below the picture rests.
+
+    Judged as in whole windows, but that in less time there is less motion.
+    """
     points = regenerate(pose, body)
     known = pose.known & np.isfinite(points).all(axis=-1)
-    firsts = np.maximum(starts - BEFORE, 0)
-    windows = np.minimum(firsts[:, None] + np.arange(NUM_FRAMES), len(points) - 1)
-    judged = [hand_activity(points[rows], known[rows]) for rows in windows]
-    return np.stack([active for active, _ in judged]), np.stack([sure for _, sure in judged])
+    around = starts[:, None] + np.arange(JUDGED) - (JUDGED - NUM_SHOWN) // 2
+    windows = around.clip(0, len(points) - 1)
+    still = INACTIVE_MOTION * JUDGED / NUM_FRAMES
+    judged = [hand_activity(points[rows], known[rows], still) for rows in windows]
+    below = (pixels[windows][:, :, WRISTS, 1] > size_px).all(axis=1)
+    active, sure = (np.stack(each) for each in zip(*judged, strict=True))
+    return np.where(below, np.float32(0.0), active), sure | below
 
 
 def apart(values: Tensor) -> Mapping[str, Tensor]:

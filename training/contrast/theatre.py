@@ -17,6 +17,7 @@ from model.skeleton.normal import normalise
 from training.contrast.moments import NUM_SHOWN, Moments, describe, starts_of
 from training.errors import PoseError, SampleError, SignError
 from training.synth.bodies import BodyLibrary
+from training.synth.camera import step_back
 from training.synth.cast import BodySource, Mannequins, People, Signer, cast_signer
 from training.synth.clips import Take, clip_rng, load_signer, take, take_of
 from training.synth.lexicon import make_signs
@@ -32,6 +33,10 @@ PAIRS_PER_CAST = 8
 NUM_PERFORMERS = 2
 MIRRORED = 0.5
 """Share of the pairs that are seen as in a mirror."""
+TIMES_AWAY, LOWER_M = (1.0, 1.6), (0.05, 0.3)
+"""How much further away and lower the camera of a wide clip stands."""
+LONG_REST_S = (0.3, 1.0)
+"""Rest before a sign and after it, where it is long."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,10 @@ class Programme:
     manners: Manners | None = None
     """How far people differ in how they re-enact a clip; None: they repeat it to the frame, as those did that the
     shipped encoder learned from. Whether more is found with it is not shown (docs/log.md)."""
+    wide: float = 0.25
+    """Share of the clips that are filmed from further away, so that hands at rest are in the picture. Decision."""
+    resting: float = 0.3
+    """Share of the performed signs with long rest before and after. Decision."""
 
 
 @dataclass(frozen=True)
@@ -139,10 +148,17 @@ class Theatre:
     def _take(self, motion: ClipLandmarks | Sign, signer: Signer, rng: np.random.Generator) -> Take:
         size = (self.programme.size_px, self.programme.size_px)
         rig = signer.body.rig
-        scene = random_scene(rng, rig, *size, variety=Variety(blur_exposures=4, closest=AS_REAL_CLIPS))
+        wide = rng.random() < self.programme.wide
+        variety = Variety(blur_exposures=4, closest=1.0 if wide else AS_REAL_CLIPS)
+        scene = random_scene(rng, rig, *size, variety=variety)
+        if wide:
+            away, lower = rng.uniform(*TIMES_AWAY), rng.uniform(*LOWER_M)
+            scene = replace(scene, camera=step_back(scene.camera, float(away), float(lower)))
         # Moments are drawn out of their order, in which a camera can't sway.
         scene = replace(scene, sway_percent=0.0)
         if isinstance(motion, Sign):
+            if rng.random() < self.programme.resting:
+                signer = replace(signer, style=replace(signer.style, rest_s=float(rng.uniform(*LONG_REST_S))))
             return take(motion, signer, scene, size, rng, fps=FPS)
         if (manners := self.programme.manners) is not None:
             motion = in_another_manner(motion, rng, manners)

@@ -138,5 +138,18 @@ def step_closer(camera: Camera, rig: Rig, zoom: float) -> Camera:
     return replace(camera, target=_triple(target), lens_deg=lens_deg)
 
 
+def step_back(camera: Camera, times: float, lower_m: float) -> Camera:
+    """The same camera further away, looking lower: hands that rest come into the picture.
+
+    Args:
+        camera: any.
+        times: 1 or more, its new distance by the old one.
+        lower_m: how much lower it stands and looks.
+    """
+    away = np.subtract(camera.eye, camera.target)
+    target = np.subtract(camera.target, (0.0, lower_m, 0.0))
+    return replace(camera, eye=_triple(target + times * away), target=_triple(target))
+
+
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
     return (float(values[0]), float(values[1]), float(values[2]))

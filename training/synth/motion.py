@@ -128,7 +128,7 @@ def measure_signer(rig: Rig, style: SignerStyle, fps: float) -> Signer:
 
 def _plan(sign: Sign, style: SignerStyle, rng: np.random.Generator, fps: float) -> Phases:
     stroke = SECONDS[sign.movement.kind][int(sign.movement.repeated)]
-    usual = np.array([0.16, 0.40, stroke, 0.16, 0.44, 0.16]) / style.speed
+    usual = np.array([style.rest_s, 0.40, stroke, 0.16, 0.44, style.rest_s]) / style.speed
     varied = usual * np.exp(0.10 * style.jitter * np.clip(rng.standard_normal(6), -2, 2))
     rest, preparation, stroke, hold, retraction, rest_after = (float(seconds) for seconds in varied)
     return plan_phases((rest, preparation, stroke, hold, retraction, rest_after), fps)

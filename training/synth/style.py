@@ -20,6 +20,8 @@ class SignerStyle:
     """Size of movements; 1 is usual."""
     jitter: float = 1.0
     """Size of what is never twice the same; 0 is a machine."""
+    rest_s: float = 0.16
+    """Seconds of rest before a sign, and after it."""
     rest: Literal["sides", "front"] = "sides"
     """Where idle hands are: hanging, or before the belly."""
     elbow_out_deg: float = 0.0

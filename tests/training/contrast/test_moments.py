@@ -1,5 +1,7 @@
 import numpy as np
 
+from model.skeleton.kinematics import R_WRIST, RIGHT_HAND
+from model.skeleton.normal import normalise
 from tests.training.contrast.stage import NUM_FRAMES, SIZE_PX, in_picture, points, pose_of, some_moments
 from training.contrast.moments import BEFORE, COLUMNS, WIDTH, describe, starts_of
 from training.data.sharded import hands_in_picture
@@ -29,6 +31,36 @@ def test_a_moment_knows_what_pretraining_knows_of_the_middle_of_its_window() -> 
         assert (described["known"][0, :, COLUMNS[prior.name]] == known[shown]).all()
     assert (described["activity"][0] == window[ACTIVITY][0]).all()
     assert (described["activity_known"][0] == window[ACTIVITY][1]).all()
+
+
+def moved(by: np.ndarray) -> np.ndarray:
+    """[T, 3] metres to [T, 61, 3]: somebody whose right arm from the elbow on goes so far."""
+    whole = points()
+    whole[:, RIGHT_HAND, 1] -= np.linspace(0.0, 0.2, NUM_FRAMES)[:, None]
+    for part in ([R_WRIST], RIGHT_HAND):
+        whole[:, part] += by[:, None]
+    return whole
+
+
+def test_a_low_hand_rests_as_soon_as_it_is_still() -> None:
+    way = np.zeros((NUM_FRAMES, 3))
+    way[:, 0] = -0.03 * np.minimum(np.arange(NUM_FRAMES), 8)  # moves, then stays where it is
+    whole, starts = moved(way), np.array([3, 12])
+    described = describe(pose_of(whole), in_picture(whole), starts, SIZE_PX, None)
+    assert described["activity_known"].all()
+    assert described["activity"].tolist() == [[0.0, 1.0], [0.0, 0.0]]
+    assert targets(pose_of(whole).window(4))[ACTIVITY][0].tolist() == [0.0, 1.0], "16 frames around the second moment"
+
+
+def test_a_hand_below_the_picture_rests() -> None:
+    whole = moved(np.tile([0.0, 0.5, 0.2], (NUM_FRAMES, 1)))
+    pixels, start = in_picture(whole), np.array([4])
+    assert describe(pose_of(whole), pixels, start, SIZE_PX, None)["activity"].tolist() == [[0.0, 1.0]]
+    pixels[3:7, R_WRIST, 1] = SIZE_PX + 1
+    assert describe(pose_of(whole), pixels, start, SIZE_PX, None)["activity"].tolist() == [[0.0, 0.0]]
+    unseen = normalise(whole, np.zeros(whole.shape[:2]))
+    known = describe(unseen, pixels, np.array([4, 12]), SIZE_PX, None)["activity_known"]
+    assert known.tolist() == [[False, True], [False, False]]
 
 
 def test_hands_outside_the_picture_are_nowhere() -> None:

@@ -36,6 +36,13 @@ def first_duet(stage, start=0):
     raise AssertionError("none of eight pairs can be drawn")
 
 
+def _performances(stage, number):
+    try:
+        return stage.duet(number).performances
+    except SampleError:
+        return ()
+
+
 @pytest.mark.gl
 def test_two_people_do_the_same(theatre) -> None:
     duet = first_duet(theatre)
@@ -72,6 +79,23 @@ def test_people_may_re_enact_in_manners_of_their_own(gl, tmp_path) -> None:  # n
         stage.close()
     assert np.array_equal(poses[0], poses[1], equal_nan=True)
     assert np.nanmax(np.abs(poses[0] - poses[2])) > 0.05
+
+
+@pytest.mark.gl
+def test_some_clips_are_wide_and_show_rest(gl) -> None:  # noqa: F811
+    def told(**shares: float) -> tuple[float, float]:
+        """How large hands are, in shares of the frame, and the share of moments that show a hand at rest."""
+        stage = Theatre(replace(PROGRAMME, num_moments=8, **shares))
+        clips = [clip for number in range(6) for clip in _performances(stage, number)]
+        stage.close()
+        sides = np.nanmedian([np.nanmedian(clip.hands[..., 2]) for clip in clips])
+        shown = [clip.activity_known & (clip.activity == 0.0) & ~np.isnan(clip.hands[..., 0]) for clip in clips]
+        resting = np.mean([one.any(axis=1).mean() for one in shown])
+        return float(sides), float(resting)
+
+    near, wide = told(wide=0.0, resting=0.0), told(wide=1.0, resting=1.0)
+    assert wide[0] < 0.8 * near[0]
+    assert wide[1] > near[1] + 0.1
 
 
 @pytest.mark.gl
