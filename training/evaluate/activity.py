@@ -2,8 +2,10 @@
 
 A clip's vector is the sum of its windows' embeddings weighted by activity, so what counts in a look-up is that the
 weight falls in rest and rises in the stroke. What is rest is said by the landmarks: windows of 16 frames in which both
-hands are known and neither is active by the paper's rule (`training.priors.hand_activity`). The stroke is the middle
-half of the time between the first and the last active window: hands come up before and go down after.
+hands are known and neither is active by the paper's rule (`training.priors.hand_activity`). That rule calls a hand that
+is held still before the belly at rest, also where this is the sign (docs/log.md), so windows are counted apart in which
+neither hand is found: they hang below the picture, which is how most clips begin and end. The stroke is the middle half
+of the time between the first and the last active window: hands come up before and go down after.
 """
 
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from PIL import Image, ImageDraw
 from model.embed import Embedder
 from model.encoder import Flags, Floats
 from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
 from model.skeleton.landmarks import observe
 from model.skeleton.normal import normalise
 from training.commands import refusals
@@ -31,6 +34,9 @@ QUIET, BUSY = 0.2, 0.8
 """Weights that rest should stay below and a stroke rise above."""
 STROKE = (0.25, 0.75)
 """Of the active time: between these shares of it lies the stroke."""
+HANDS = (LEFT_HAND, RIGHT_HAND)
+NEAR = slice(6, 10)
+"""Frames of a window in which hands are gone or not: those around its middle."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Curve:
     """[N] activity of the more active hand; 0 where the motion gate spared the window."""
     rest: Flags
     """[N] both hands are known and neither is active by its pose."""
+    gone: Flags
+    """[N] neither hand is found in the four frames around the middle."""
     stroke: Flags
     """[N] in the middle of the active time."""
 
@@ -57,25 +65,27 @@ def follow(clip: ListedClip, embedder: Embedder) -> Curve:
     """
     embedded = embedder.embed(clip.video)
     times_s = np.asarray(embedded.start_s + embedder.cutting.window_s / 2, np.float32)
-    active, rest = active_at(clip.landmarks, times_s)
+    active, rest, gone = active_at(clip.landmarks, times_s)
     stroke = np.zeros(len(times_s), np.bool_)
     if active.any():
         first_s, last_s = times_s[active][[0, -1]]
         shares = (times_s - first_s) / max(last_s - first_s, 1e-6)
         stroke = active & (shares >= STROKE[0]) & (shares <= STROKE[1])
-    return Curve(clip.video_id, times_s, embedded.activity.max(axis=1), rest, stroke)
+    return Curve(clip.video_id, times_s, embedded.activity.max(axis=1), rest, gone, stroke)
 
 
-def active_at(landmarks: Path, times_s: Floats) -> tuple[Flags, Flags]:
-    """Whether a hand is active in the 16 frames around each moment, and whether both surely rest: [N] and [N]."""
+def active_at(landmarks: Path, times_s: Floats) -> tuple[Flags, Flags, Flags]:
+    """Around each moment, [N] each: is a hand active, do both surely rest (16 frames), is neither found (4)."""
     read = read_landmarks(landmarks)
     observed = observe(read).rows(read.rows_at(FPS))
     pose = normalise(observed.keypoints, observed.confidence)
     starts = np.clip(np.round(times_s * FPS).astype(int) - NUM_FRAMES // 2, 0, max(0, len(pose.angles) - NUM_FRAMES))
-    found = [targets(pose.window(int(start)))[ACTIVITY] for start in starts]
+    windows = [pose.window(int(start)) for start in starts]
+    found = [targets(window)[ACTIVITY] for window in windows]
     active = np.array([bool(value.max() > 0) for value, _ in found])
     rest = np.array([bool(known.all()) and not value.max() > 0 for value, known in found])
-    return active, rest
+    gone = np.array([not any(window.known[NEAR, hand].all(axis=1).any() for hand in HANDS) for window in windows])
+    return active, rest, gone
 
 
 @dataclass(frozen=True)
@@ -83,32 +93,38 @@ class Summary:
     """Weights over all windows of several clips."""
 
     num_rest: int
+    num_gone: int
     num_stroke: int
     rest_median: float
     rest_quiet: float
     """Share of windows in rest that count less than `QUIET`."""
+    gone_quiet: float
+    """The same of windows in which neither hand is found."""
     stroke_median: float
     stroke_busy: float
     """Share of windows in the stroke that count more than `BUSY`."""
     clips_right: int
-    """Clips whose weight falls below `QUIET` somewhere in rest, where there is any, and rises above `BUSY`."""
+    """Clips whose weight falls below `QUIET` where hands rest or are gone, if they do, and rises above `BUSY`."""
 
 
 def summarise(curves: Sequence[Curve]) -> Summary:
     """All windows of all clips together."""
     rest = np.concatenate([curve.weight[curve.rest] for curve in curves])
+    gone = np.concatenate([curve.weight[curve.gone] for curve in curves])
     stroke = np.concatenate([curve.weight[curve.stroke] for curve in curves])
     right = [
-        (not curve.rest.any() or curve.weight[curve.rest].min() < QUIET)
+        (not (curve.rest | curve.gone).any() or curve.weight[curve.rest | curve.gone].min() < QUIET)
         and bool(curve.stroke.any())
         and curve.weight[curve.stroke].max() > BUSY
         for curve in curves
     ]
     return Summary(
         len(rest),
+        len(gone),
         len(stroke),
         float(np.median(rest)) if len(rest) else float("nan"),
         float((rest < QUIET).mean()) if len(rest) else float("nan"),
+        float((gone < QUIET).mean()) if len(gone) else float("nan"),
         float(np.median(stroke)) if len(stroke) else float("nan"),
         float((stroke > BUSY).mean()) if len(stroke) else float("nan"),
         sum(right),
@@ -119,11 +135,12 @@ def summarise(curves: Sequence[Curve]) -> Summary:
 
 PANEL = (380, 120)
 MARGIN = 22
-REST, STROKE_COLOUR, LINE, INK = (228, 232, 238), (212, 236, 214), (20, 90, 170), (60, 60, 60)
+REST, GONE, STROKE_COLOUR = (228, 232, 238), (240, 228, 206), (212, 236, 214)
+LINE, INK = (20, 90, 170), (60, 60, 60)
 
 
 def draw(curves: Sequence[Curve], columns: int = 2) -> Image.Image:
-    """A panel per clip: the weight over time; rest by the pose in grey, the stroke in green, lines at 0.2 and 0.8."""
+    """A panel per clip: the weight over time, lines at 0.2 and 0.8; rest grey, no hand found sand, the stroke green."""
     rows = -(-len(curves) // columns)
     sheet = Image.new("RGB", (columns * PANEL[0], rows * PANEL[1]), (255, 255, 255))
     pen = ImageDraw.Draw(sheet)
@@ -138,10 +155,9 @@ def _panel(pen: ImageDraw.ImageDraw, curve: Curve, corner: tuple[int, int]) -> N
     span_s = float(curve.times_s[-1] - curve.times_s[0]) or 1.0
     x = left + (curve.times_s - curve.times_s[0]) / span_s * width
     half = width / max(1, len(x) - 1) / 2
-    for place, rest, stroke in zip(x, curve.rest, curve.stroke, strict=True):
-        if rest or stroke:
-            box = (max(left, place - half), top, min(left + width, place + half), top + height)
-            pen.rectangle(box, fill=REST if rest else STROKE_COLOUR)
+    for colour, flags in ((REST, curve.rest), (GONE, curve.gone), (STROKE_COLOUR, curve.stroke)):
+        for place in x[flags]:
+            pen.rectangle((max(left, place - half), top, min(left + width, place + half), top + height), fill=colour)
     for level in (QUIET, BUSY):
         y = top + (1 - level) * height
         pen.line((left, y, left + width, y), fill=(170, 170, 170))
@@ -169,8 +185,9 @@ def main(
     found = summarise(curves)
     typer.echo(
         f"{len(curves)} clips. Rest: {found.num_rest} windows, median weight {found.rest_median:.2f},"
-        f" {found.rest_quiet:.0%} below {QUIET:g}. Stroke: {found.num_stroke} windows, median"
-        f" {found.stroke_median:.2f}, {found.stroke_busy:.0%} above {BUSY:g}."
+        f" {found.rest_quiet:.0%} below {QUIET:g}. No hand found: {found.num_gone} windows, {found.gone_quiet:.0%}"
+        f" below {QUIET:g}. Stroke: {found.num_stroke} windows, median {found.stroke_median:.2f},"
+        f" {found.stroke_busy:.0%} above {BUSY:g}."
         f" Both as they should be in {found.clips_right} clips."
     )
     if plot is not None:

@@ -1,16 +1,21 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from training.evaluate.activity import Curve, draw, summarise
+from tests.training.contrast.stage import points
+from tests.training.synth.test_reenact import detected, saved
+from training.evaluate.activity import Curve, active_at, draw, summarise
 
 
 def curve(weight: list[float], rest: str) -> Curve:
-    """`r` rest, `s` stroke, `.` neither."""
+    """`r` rest, `g` gone, `s` stroke, `.` nothing of all that."""
     return Curve(
         "a",
         np.arange(len(weight), dtype=np.float32),
         np.array(weight, np.float32),
         np.array([letter == "r" for letter in rest]),
+        np.array([letter == "g" for letter in rest]),
         np.array([letter == "s" for letter in rest]),
     )
 
@@ -24,6 +29,21 @@ def test_rest_and_stroke_are_counted_apart_over_all_clips() -> None:
     assert found.rest_median == pytest.approx(0.3)
     assert found.stroke_busy == 0.75
     assert found.clips_right == 1
+
+
+def test_windows_without_a_hand_are_counted_apart() -> None:
+    found = summarise([curve([0.0, 0.1, 0.5, 0.3, 0.9], "ggrgs"), curve([0.0, 0.9], "gs")])
+    assert (found.num_gone, found.num_rest) == (4, 1)
+    assert (found.gone_quiet, found.rest_quiet) == (0.75, 0.0)
+    assert found.clips_right == 2
+    assert summarise([curve([0.9, 0.9], "gs")]).clips_right == 0
+
+
+def test_hands_that_the_landmarks_do_not_have_are_gone(tmp_path: Path) -> None:
+    found = detected(points(40))
+    for lost, gone in (((), [False, False]), (("left",), [False, False]), (("left", "right"), [True, True])):
+        without = found | {name: np.full_like(found[name], np.nan) for name in lost}
+        assert active_at(saved(tmp_path, without), np.array([0.4, 1.0], np.float32))[2].tolist() == gone
 
 
 def test_a_clip_without_rest_has_only_to_rise() -> None:
