@@ -3,11 +3,14 @@
 Without `--run` the steps are printed as commands; with it they are done, one after the other, each from where it
 stopped. First a GPU with 75 GB of free memory and sixteen cores beside it learn everything in eleven minutes; then two
 cores go on from there for two and a half hours: single hands, what lies behind the frame, and the same compared in
-parts of time. With less of either, `--pairs` and the minutes say how much of it is done. Another machine gives other
-weights: drawing and time budgets differ. The last step was stopped and taken up twice, and had at first weighed parts
-by a normal distribution; how many movements a step of the one before saw is reckoned from its moments.
+parts of time; then the network grows deeper, and a GPU learns everything once more in eleven minutes. With less of
+either, `--share` says how much of it is done. Another machine gives other weights: drawing and time budgets differ. The
+code of today does early steps as they were meant, not bit by bit: until the last one activity was judged over 16 frames
+and no clip was drawn wide. The step `parts` was stopped and taken up twice, and had at first weighed parts by a normal
+distribution; how many movements a step of the one before saw is reckoned from its moments.
 """
 
+import math
 import os
 import shlex
 import subprocess
@@ -34,6 +37,17 @@ LATER = {
     "parts": (72, 12, "frame=false closeup=0 num_real=4 num_rendered=10 num_windows=6 learning_rate=1e-3"),
 }
 """What two processes without a GPU learn afterwards: minutes, moments of a real clip, fields of the lesson."""
+DEEPER = (
+    "encoder.stages=1,3",
+    "encoder.hand_stages=2,7",
+    "num_parts=6",
+    "hands_first=0.12",
+    "hands_moments=1024",
+    "compile=true",
+)
+"""Fields of the lesson with which a GPU goes on from there."""
+LEAST_DRAW_S = 30.0
+"""Processes that draw take some seconds to begin."""
 
 
 @dataclass(frozen=True)
@@ -70,73 +84,64 @@ def split(clips: Path, poses: Path) -> tuple[list[ListedClip], list[ListedClip]]
     return [clip for clip in listed if clip.gloss not in shared], [clip for clip in listed if clip.gloss in shared]
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How much is drawn and learned."""
-
-    minutes: float = 6.5
-    """Of learning."""
-    draw_s: float = 170.0
-    """Of drawing, before."""
-    pairs: int = 4500
-    """Most pairs that are drawn."""
-    later_pairs: int = 1040
-    """Pairs drawn for what is learned afterwards."""
-    later_share: float = 1.0
-    """Of the minutes of `LATER`."""
-
-
-def steps(out: Path, bodies: Path, motions: list[Path], effort: Effort) -> Iterator[Step]:
+def steps(out: Path, bodies: Path, motions: list[Path], share: float = 1.0) -> Iterator[Step]:
     """What is done, in order.
 
     Args:
         out: folder of everything in between.
         bodies: folder of the bodies' files.
         motions: landmarks of the training clips, to be re-enacted.
-        effort: how much.
+        share: of the pairs that were drawn and the minutes that were learned.
     """
     python = (sys.executable, "-m")
     for name in ("train", "held_out"):
-        written = (
-            "training.shards",
-            "write",
-            str(out / f"{name}.csv"),
-            str(out / name),
-            "--body",
-            str(out / "body.json"),
-        )
-        yield Step(name, (*python, *written))
-    drawn = ("--assets", str(bodies), *(f"--motions={file}" for file in motions), "--pairs", str(effort.pairs))
-    times = ("--draw-s", f"{effort.draw_s:g}", "--minutes", f"{effort.minutes:g}", "--seed", "1")
-    whole = ("--set", "num_parts=1", "--set", "num_windows=6")
-    learned = ("training.contrast", "learn", str(out / "train"), "--out", str(out / "contrast.pt"), *times, *whole)
-    yield Step("contrast", (*python, *learned, "--validation", str(out / "held_out"), *drawn))
-    yield scaled(out, "contrast", "calibrated")
-    again = ("--manner", "--moments", "10", "--seed", "501", *drawn[:-1], str(effort.later_pairs))
-    yield Step("draw", (*python, "training.contrast", "draw", str(out / "pairs"), *again))
+        files = (str(out / f"{name}.csv"), str(out / name), "--body", str(out / "body.json"))
+        yield Step(name, (*python, "training.shards", "write", *files))
+    drawing = ("--assets", str(bodies), *(f"--motions={file}" for file in motions))
+    learning = (*python, "training.contrast", "learn", str(out / "train"), "--validation", str(out / "held_out"))
+    fields = settings("num_parts=1", "num_windows=6")
+    budget = on_a_gpu(6.5, 170.0, 4500, share)
+    yield Step("contrast", (*learning, "--out", str(out / "contrast.pt"), "--seed=1", *fields, *budget, *drawing))
+    yield scaled(out, "contrast", "calibrated", "train")
+    again = ("--manner", "--moments", "10", "--seed", "501", "--pairs", str(math.ceil(1040 * share)))
+    yield Step("draw", (*python, "training.contrast", "draw", str(out / "pairs"), *again, *drawing))
     before = "calibrated"
-    for name, (minutes, moments, fields) in LATER.items():
-        together = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "training.contrast")
-        files = (str(out / "train"), "--out", str(out / f"{name}.pt"), "--start-from", str(out / f"{before}.pt"))
-        budget = ("--minutes", f"{minutes * effort.later_share:g}", "--real-moments", str(moments), "--device", "cpu")
-        settings = [word for field in ("precision=bf16", *fields.split()) for word in ("--set", field)]
-        from_pairs = ("--drawn", str(out / "pairs"), "--validation", str(out / "held_out"), *budget, *settings)
-        yield Step(name, (*together, "learn", *files, *from_pairs))
+    for name, (minutes, moments, words) in LATER.items():
+        two = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", *learning[2:])
+        files = ("--out", str(out / f"{name}.pt"), "--start-from", str(out / f"{before}.pt"))
+        budget = ("--minutes", f"{minutes * share:g}", "--real-moments", str(moments), "--device", "cpu")
+        fields = settings("precision=bf16", *words.split())
+        yield Step(name, (*two, "--drawn", str(out / "pairs"), *files, *budget, *fields))
         before = name
-    yield scaled(out, before, "default")
-    yield Step("export", (*python, "model.export", str(out / "default.pt"), "model/encoders/default.onnx"))
+    files = ("--out", str(out / "deeper.pt"), "--start-from", str(out / f"{before}.pt"))
+    looks = ("--manner", "--moments", "12", "--seed", "601", *settings(*DEEPER))
+    yield Step("deeper", (*learning, *files, *looks, *on_a_gpu(9.0, 105.0, 4600, share), *drawing))
+    yield scaled(out, "deeper", "default", "held_out")
+    file = "model/encoders/default.onnx"
+    yield Step("export", (*python, "model.export", str(out / "default.pt"), file, "--precision", "fp16-stored"))
 
 
-def scaled(out: Path, before: str, after: str) -> Step:
-    """Activity scaled on the training clips, from one checkpoint to another."""
-    files = (str(out / f"{before}.pt"), str(out / f"{after}.pt"), str(out / "train.csv"))
+def settings(*fields: str) -> tuple[str, ...]:
+    """Fields of a lesson as options."""
+    return tuple(word for field in fields for word in ("--set", field))
+
+
+def on_a_gpu(minutes: float, draw_s: float, pairs: int, share: float) -> tuple[str, ...]:
+    """A share of the time to learn and to draw, and of the most pairs, as options."""
+    draw_s = max(LEAST_DRAW_S, share * draw_s)
+    return ("--minutes", f"{share * minutes:g}", "--draw-s", f"{draw_s:g}", "--pairs", str(math.ceil(share * pairs)))
+
+
+def scaled(out: Path, before: str, after: str, clips: str) -> Step:
+    """Activity scaled on some of the clips, from one checkpoint to another."""
+    files = (str(out / f"{before}.pt"), str(out / f"{after}.pt"), str(out / f"{clips}.csv"))
     return Step(f"calibrate {before}", (sys.executable, "-m", "training.calibrate", *files))
 
 
 def done(step: Step, out: Path) -> bool:
     """Whether a step that can't be done twice was done before."""
     file = out / f"{step.name}.pt"
-    return step.name in ("contrast", *LATER) and file.exists() and is_finished(file)
+    return step.name in ("contrast", *LATER, "deeper") and file.exists() and is_finished(file)
 
 
 def main(
@@ -144,19 +149,15 @@ def main(
     poses: Annotated[Path, typer.Argument(help="Folder with their landmarks.")],
     bodies: Annotated[Path, typer.Argument(help="Folder of the bodies' files, see `training.synth bodies`.")],
     *,
-    out: Annotated[Path, typer.Option(help="Folder of everything in between, about 200 MB.")] = Path("runs/default"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of learning.")] = 6.5,
-    draw_s: Annotated[float, typer.Option(min=0.0, help="Most seconds of drawing.")] = 170.0,
-    pairs: Annotated[int, typer.Option(min=1, help="Most pairs to draw; one takes 11 MB of the device.")] = 4500,
-    later_pairs: Annotated[int, typer.Option(min=1, help="Pairs to draw for what is learned afterwards.")] = 1040,
-    later_share: Annotated[float, typer.Option(min=0.0001, help="Of the two and a half hours afterwards.")] = 1.0,
+    out: Annotated[Path, typer.Option(help="Folder of everything in between, 9 GB.")] = Path("runs/default"),
+    share: Annotated[
+        float, typer.Option(min=0.0001, max=1.0, help="Of the pairs that are drawn and the minutes that are learned.")
+    ] = 1.0,
     run: Annotated[bool, typer.Option("--run", help="Do it, not only say it.")] = False,
 ) -> None:
     """Say how the default encoder was made, or make it again."""
     train, held_out = split(clips, poses)
-    todo = list(
-        steps(out, bodies, [clip.landmarks for clip in train], Effort(minutes, draw_s, pairs, later_pairs, later_share))
-    )
+    todo = list(steps(out, bodies, [clip.landmarks for clip in train], share))
     if run:
         out.mkdir(parents=True, exist_ok=True)
         write_body(out / "body.json", standard_proportions())

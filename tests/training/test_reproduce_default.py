@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.reproduce_default import Effort, Step, done, split, steps
+from training.reproduce_default import Step, done, split, steps
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def test_signs_that_both_sources_have_are_held_out(folders: tuple[Path, Path]) -
 
 def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path: Path) -> None:
     train, _ = split(*folders)
-    effort = Effort(minutes=2.5, draw_s=30, pairs=7, later_share=0.5)
-    todo = {step.name: str(step) for step in steps(tmp_path, tmp_path, [clip.landmarks for clip in train], effort)}
+    motions = [clip.landmarks for clip in train]
+    todo = {step.name: str(step) for step in steps(tmp_path, tmp_path, motions, share=0.5)}
     assert list(todo) == [
         "train",
         "held_out",
@@ -37,17 +37,31 @@ def test_what_is_held_out_is_not_re_enacted(folders: tuple[Path, Path], tmp_path
         "hands",
         "behind",
         "parts",
-        "calibrate parts",
+        "deeper",
+        "calibrate deeper",
         "export",
     ]
-    assert "two__" not in todo["draw"]
-    assert f"--start-from {tmp_path / 'behind.pt'}" in todo["parts"]
-    assert "--minutes 14 " in todo["hands"]
-    assert "one__a" in todo["contrast"]
-    assert "two__" not in todo["contrast"]
-    for words in ("--minutes 2.5", "--draw-s 30", "--pairs 7", f"--validation {tmp_path / 'held_out'}"):
-        assert words in todo["contrast"]
-    assert str(tmp_path / "train.csv") in todo["calibrate contrast"]
+    for name, words in {
+        "contrast": ("--minutes 3.25", "--draw-s 85", "--pairs 2250", f"--validation {tmp_path / 'held_out'}"),
+        "draw": ("--pairs 520",),
+        "hands": ("--minutes 14 ", f"--start-from {tmp_path / 'calibrated.pt'}"),
+        "parts": (f"--start-from {tmp_path / 'behind.pt'}",),
+        "deeper": (f"--start-from {tmp_path / 'parts.pt'}", "encoder.hand_stages=2,7", "--minutes 4.5"),
+        "calibrate contrast": (str(tmp_path / "train.csv"),),
+        "calibrate deeper": (str(tmp_path / "held_out.csv"),),
+        "export": ("--precision fp16-stored",),
+    }.items():
+        for word in words:
+            assert word in todo[name], name
+    for name in ("contrast", "draw", "deeper"):
+        assert "one__a" in todo[name]
+        assert "two__" not in todo[name]
+
+
+def test_a_small_share_draws_long_enough_to_begin(tmp_path: Path) -> None:
+    contrast = next(step for step in steps(tmp_path, tmp_path, [], share=0.001) if step.name == "contrast")
+    assert "--draw-s 30" in str(contrast)
+    assert "--pairs 5" in str(contrast)
 
 
 def test_learning_that_is_over_is_not_done_again(tmp_path: Path) -> None:
