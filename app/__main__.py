@@ -15,7 +15,14 @@ from rich.table import Table
 
 from app.console import bar, errors
 from app.demo import with_demo
-from app.errors import EXPECTED_ERRORS, BoardError, DictionaryEmptyError, JobRunningError, SourceError
+from app.errors import (
+    EXPECTED_ERRORS,
+    BoardError,
+    DictionaryEmptyError,
+    JobRunningError,
+    ServiceAwayError,
+    SourceError,
+)
 from app.evaluate import Evaluation, ask_offline, ask_over_http, evaluate, write_csv
 from app.imports import READERS, Layout, write_entries
 from app.logs import log_json
@@ -218,8 +225,14 @@ def _evaluate_offline(folder: Path) -> Evaluation:
 def _evaluate_running(folder: Path, url: str) -> Evaluation:
     import httpx  # its import takes longer than `serve` should wait for what it does not need
 
-    with httpx.Client(base_url=url, timeout=600) as client, bar() as progress:
-        return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
+    try:
+        with httpx.Client(base_url=url, timeout=600) as client, bar() as progress:
+            return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        raise ServiceAwayError(
+            f"nothing answers at {url}: {error}; give the address of a service that runs, such as"
+            " http://127.0.0.1:8000, or leave --url out"
+        ) from error
 
 
 def _rebuild(services: Services, mode: Mode = Mode.MISSING) -> Manifest:

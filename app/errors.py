@@ -18,6 +18,7 @@
     ├── NotReadyError           what is still missing before searches are answered
     ├── ClusterError            the machines that should embed can't, and why
     │   └── WorkLostError       a machine is gone, and what it had in hand; others do it again
+    ├── ServiceAwayError        nothing answers where a running service was said to be
     ├── BoardError              what replicas tell each other can't be written or read
     ├── SourceError             the folder of dictionary videos can't be read
     │   ├── SourceUnsetError    no folder was named
@@ -128,6 +129,10 @@ class WorkLostError(ClusterError):
     """Whoever had a piece of work is gone; it can be done again."""
 
 
+class ServiceAwayError(ServiceError):
+    """Nothing answers where a running service was said to be."""
+
+
 class BoardError(ServiceError):
     """What replicas tell each other can't be written or read."""
 
@@ -196,6 +201,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     DictionaryEmptyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "dictionary-empty", NOT_SEARCHABLE),
     NotReadyError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "The service is not ready"),
     ClusterError: INTERNAL,
+    ServiceAwayError: INTERNAL,
     WorkLostError: INTERNAL,
     BoardError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "board-unusable", "Jobs can't be written down"),
     SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),

@@ -2,10 +2,11 @@
 
     python -m training.calibrate CHECKPOINT OUT CLIPS.csv        then `python -m model.export OUT encoder.onnx`
 
-Activity is learned per window of 16 frames, from hands that are partly on their way, and an encoder that sees two of
-them says so: 0.3 in rest instead of nothing. What pooling needs to know is what is rest and what is the stroke. So the
-logit x becomes k x + b, by logistic regression of stroke (1) against rest (0) over real clips to learn from, both
-counting the same; rest and stroke are what `training.evaluate.activity` calls so, by the landmarks.
+Activity is learned from hands that are partly on their way, far more of them busy than at rest. What pooling needs to
+know is what is rest and what is the stroke. So the logit x becomes k x + b, by logistic regression of stroke (1)
+against rest (0) over real clips, both counting the same; rest and stroke are what `training.evaluate.activity` calls
+so, by the landmarks. Take clips that were not learned from: of the others an encoder is surer than it will be
+(docs/decisions/activity-of-a-moment.md).
 
 Only the last layer of the activity head changes. Source: Platt scaling with its softened targets (Platt 1999); here
 with other classes.
@@ -112,7 +113,7 @@ def curves(checkpoint: Path, clips: Sequence[ListedClip]) -> list[Curve]:
 def main(
     checkpoint: Annotated[Path, typer.Argument(help="Of a training run.")],
     out: Annotated[Path, typer.Argument(help="The checkpoint to write; it holds weights, no run to go on with.")],
-    clips: Annotated[Path, typer.Argument(help="List of clips to learn from, with landmarks, as for shards.")],
+    clips: Annotated[Path, typer.Argument(help="List of clips, best not learned from, with landmarks, as for shards.")],
     *,
     count: Annotated[int, typer.Option(min=2, help="Clips, spread over the list.")] = 60,
 ) -> None:

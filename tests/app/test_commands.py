@@ -238,6 +238,14 @@ def test_evaluate_asks_a_running_service(run, served, dictionary_folder):
     assert json.loads(out)["recall"]["1"] == 100
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "nowhere", "http://[::1"])
+def test_evaluate_says_where_no_service_answers(run, dictionary_folder, url):
+    code, _, err = run("evaluate", dictionary_folder, "--url", url)
+    assert code == 1
+    assert f"nothing answers at {url}" in " ".join(err.split())
+    assert "Traceback" not in err
+
+
 def serve_once(monkeypatch, seen):
     """Instead of serving for ever: serve, and keep what a visitor sees."""
 

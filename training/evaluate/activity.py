@@ -3,7 +3,7 @@
 A clip's vector is the sum of its windows' embeddings weighted by activity, so what counts in a look-up is that the
 weight falls in rest and rises in the stroke. What is rest is said by the landmarks: windows of 16 frames in which both
 hands are known and neither is active by the paper's rule (`training.priors.hand_activity`). That rule calls a hand that
-is held still before the belly at rest, also where this is the sign (docs/log.md), so windows are counted apart in which
+is held still before the belly at rest, whether it waits or signs (docs/log.md), so windows are counted apart in which
 neither hand is found: they hang below the picture, which is how most clips begin and end. The stroke is the middle half
 of the time between the first and the last active window: hands come up before and go down after.
 """
