@@ -38,6 +38,7 @@ WEIGHT, BIAS = "active_head.2.weight", "active_head.2.bias"
 SURE = 1e-5
 """Activities are kept so far from 0 and 1."""
 ROUNDS = 50
+AS_IT_IS = "left as it is: it does not rise in the stroke; learn for longer"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Scale:
 
     slope: float
     offset: float
+
+
+UNSCALED = Scale(1.0, 0.0)
 
 
 def fit(rest: Floats, stroke: Floats) -> Scale:
@@ -80,6 +84,11 @@ def fit(rest: Floats, stroke: Floats) -> Scale:
             step = 0.5 * step
         found = found - step
     return Scale(float(found[0]), float(found[1]))
+
+
+def rising(scale: Scale) -> Scale:
+    """The scale, or none at all where it would turn activity round: then it has not been learned yet."""
+    return scale if scale.slope > 0 else UNSCALED
 
 
 def logits(activity: Floats) -> np.ndarray:
@@ -126,13 +135,12 @@ def main(
         # Where the motion gate spares a window its weight is 0, and says nothing of the encoder.
         rest = np.concatenate([curve.weight[curve.rest & (curve.weight > 0)] for curve in found])
         stroke = np.concatenate([curve.weight[curve.stroke & (curve.weight > 0)] for curve in found])
-        scale = fit(rest, stroke)
+        scale = rising(fit(rest, stroke))
     how = f"activity scaled by {scale.slope:.2f}, moved by {scale.offset:.2f}"
+    if scale == UNSCALED:
+        how = f"activity {AS_IT_IS}"
     write_whole(with_weights(content, applied(content["model"], scale), how), out)
-    typer.echo(
-        f"{out}: {len(rest)} windows in rest, {len(stroke)} in the stroke; logits times {scale.slope:.2f}"
-        f" plus {scale.offset:.2f}"
-    )
+    typer.echo(f"{out}: {len(rest)} windows in rest, {len(stroke)} in the stroke; {how}", err=scale == UNSCALED)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tests.model.micro import micro
 from training import calibrate
-from training.calibrate import Scale, applied, fit, logits
+from training.calibrate import Scale, applied, fit, logits, rising
 from training.errors import DataError
 from training.pretrain.network import PretrainNetwork, from_published, published_state
 
@@ -63,6 +63,15 @@ def test_what_is_told_apart_by_a_gap_keeps_grey_between() -> None:
     then = [sigmoid(scale.slope * logits(part) + scale.offset) for part in (rest, stroke)]
     assert then[0].max() < 0.2
     assert then[1].min() > 0.8
+
+
+def test_activity_is_not_turned_round() -> None:
+    rng = np.random.default_rng(3)
+    rest, stroke = sigmoid(rng.normal(1.0, 0.5, 50)), sigmoid(rng.normal(-1.0, 0.5, 50))
+    found = fit(rest, stroke)
+    assert found.slope < 0
+    assert rising(found) == Scale(1.0, 0.0)
+    assert rising(fit(stroke, rest)).slope > 1.0
 
 
 def test_only_activity_changes() -> None:
