@@ -101,7 +101,7 @@ def hand_activity(points: Reals, known: Flags, inactive_motion: float = INACTIVE
     Args:
         points: [T, 61, 3] metres of the standard body.
         known: [T, 61].
-        inactive_motion: metres, for as many frames as the paper's windows have.
+        inactive_motion: metres, over so many frames; the usual one is for the 16 of the paper's windows.
 
     Returns:
         The activity, known where the wrist is in at least half of the frames.

@@ -24,8 +24,9 @@ NUM_SHOWN = 2
 BEFORE = (NUM_FRAMES - NUM_SHOWN) // 2
 """Frames of a whole window that come before those that are shown."""
 JUDGED = 4
-"""Frames over which it is judged what a hand does: those that are shown, one before and one after. Over the 16 of the
-paper's window a hand counts as active that rests when it is seen; two frames do not tell (docs/log.md)."""
+"""Frames over which it is judged what a hand does: those that are shown, one before and one after. Of two frames the 16
+of the paper's window ask too much: a hand that rests to be seen counts there as active
+(docs/decisions/activity-of-a-moment.md)."""
 WIDTH = sum(prior.dim for prior in PRIORS)
 """Values of all priors of one frame."""
 COLUMNS = {

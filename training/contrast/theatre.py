@@ -54,8 +54,8 @@ class Programme:
     assets: Path | None = None
     """Folder of the bodies' files; None: mannequins."""
     manners: Manners | None = None
-    """How far people differ in how they re-enact a clip; None: they repeat it to the frame, as those did that the
-    shipped encoder learned from. Whether more is found with it is not shown (docs/log.md)."""
+    """How far people differ in how they re-enact a clip; None: they repeat it to the frame. Whether more is found with
+    it is not shown (docs/log.md)."""
     wide: float = 0.25
     """Share of the clips that are filmed from further away, so that hands at rest are in the picture. Decision."""
     resting: float = 0.3
