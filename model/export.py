@@ -203,10 +203,10 @@ def store_halves(proto: onnx.ModelProto) -> None:
 
 
 @torch.no_grad()
-def halve(network: SignRep) -> None:
+def halve(network: nn.Module) -> None:
     """Round large weights to float16, as a file has them that stores halves. Changes the network in place."""
-    for weight in network.parameters():
-        if weight.numel() > LARGE:
+    for weight in (*network.parameters(), *network.buffers()):
+        if weight.is_floating_point() and weight.numel() > LARGE:
             weight.copy_(weight.half())
 
 

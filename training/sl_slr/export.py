@@ -12,6 +12,7 @@ encoder file, says `kind: skeleton`, the geometry, frames per second, stride, pr
 the hash of the file, as for every encoder.
 """
 
+import copy
 import hashlib
 import json
 import logging
@@ -33,7 +34,7 @@ from torch import Tensor, nn
 
 from model.encoder import Flags, Floats
 from model.errors import ExportError
-from model.export import OPSET, TOLERANCE, store_halves, strip_traces_of_the_exporter
+from model.export import OPSET, TOLERANCE, halve, store_halves, strip_traces_of_the_exporter
 from model.metadata import CONTRACT, KEY
 from model.skeleton.kinematics import NUM_KEYPOINTS
 from training.commands import refusals
@@ -106,7 +107,10 @@ def export(
     staged = Path(name)
     try:
         onnx.save_model(proto, staged)
-        errors = compare(trained, staged, clips, TOLERANCE[precision])
+        meant = replace(trained, network=copy.deepcopy(trained.network))
+        if precision == "fp16-stored":
+            halve(meant.network)
+        errors = compare(meant, staged, clips, TOLERANCE[precision])
         staged.chmod(0o644)
         staged.replace(out)
     finally:
