@@ -281,7 +281,7 @@ def tiny() -> EncoderConfig:
 
 
 def compact() -> EncoderConfig:
-    """The encoder that comes with the repository: two frames of 256 pixels seen coarsely, their hands closely."""
+    """Two frames of 256 pixels seen coarsely, their hands closely; what ships has five more blocks."""
     return EncoderConfig(
         num_frames=2,
         image_size=256,

@@ -1,6 +1,6 @@
 """A real dictionary through the whole path: folder, encoder, snapshot, search. Nothing here judges the ranking.
 
-The encoder that ships is untrained; windows start every 16 frames instead of its 2, to keep the test short.
+Windows start every 16 frames instead of every 2, to keep the test short.
 """
 
 import shutil

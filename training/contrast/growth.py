@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from model.config import EncoderConfig
-from training.errors import ConfigError
 
 DEPTHS = {"backbone.blocks.": "stages", "hands.backbone.blocks.": "hand_stages"}
 """What may grow, by the names of its weights."""
@@ -35,14 +34,9 @@ def grown(
     Args:
         state: the trained network's, under the published names.
         before: its geometry.
-        after: the deeper one's.
+        after: the deeper one's, which `is_deeper`.
         fresh: random weights of the deeper one.
-
-    Raises:
-        ConfigError: they differ in more than blocks, or the second one has fewer.
     """
-    if not is_deeper(after, before):
-        raise ConfigError(f"a network grows by blocks alone, to no fewer in any stage; from {before} to {after}")
     found = {key: value for key, value in state.items() if not key.startswith(tuple(DEPTHS))}
     for blocks, name in DEPTHS.items():
         for old, new in numbers(getattr(before, name), getattr(after, name)):

@@ -80,45 +80,6 @@ def draw_seen(num_clips: int, looks: Looks, generator: torch.Generator) -> Seen:
     return Seen(scale, (2.0 * draw(2) - 1.0) * (1.0 - scale).abs())
 
 
-def changed(
-    frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: torch.Generator, shade: "Shade | None" = None
-) -> Tensor:
-    """Moments as they are learned from.
-
-    Args:
-        frames: [N, 2, S, S, 3] uint8.
-        seen: what is shown of every clip.
-        clips: [N] whose moments they are, from 0.
-        looks: how far they change.
-        generator: draws, on the frames' device.
-        shade: `shaded`, or the same compiled.
-
-    Returns:
-        [N, 3, 2, S, S] float32, standardised.
-    """
-    num_clips, num, size_px, device = len(seen.scale), len(frames), frames.shape[2], frames.device
-
-    def draw(*shape: int) -> Tensor:
-        return torch.rand(num_clips, *shape, generator=generator, device=device)[clips]
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(num_clips, *shape, 1, 1, 1, generator=generator, device=device)[clips]
-
-    pictures = cropped(frames.permute(0, 4, 1, 2, 3).flatten(1, 2).float().div_(255.0), seen, clips)
-    pictures = less_detail(pictures, draw() < looks.coarse, looks.coarse_px, generator)
-    blocky = (draw() < looks.blocks).nonzero()[:, 0]
-    pictures[blocky] = compressed(pictures[blocky], looks.block_step * draw()[blocky])
-    return (shade or shaded)(
-        pictures.reshape(num, 3, 2, size_px, size_px),
-        torch.randn(num, 3, 2, size_px, size_px, generator=generator, device=device),
-        (draw(1, 1, 1, 1) < looks.grey).float(),
-        (looks.gain * normal(3) + looks.light * normal(1)).exp(),
-        (looks.light * normal(1)).exp(),
-        looks.noise * draw(1, 1, 1, 1),
-        torch.rand(num, 1, 1, 1, 1, generator=generator, device=device) < looks.repeated,
-    )
-
-
 Shade = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -144,6 +105,45 @@ def shaded(
     pictures = (pictures + strength * noise).clamp(0.0, 1.0)
     pictures = torch.where(repeats, pictures[:, :, :1], pictures)
     return standardise(255.0 * pictures, 1)
+
+
+def changed(
+    frames: Tensor, seen: Seen, clips: Tensor, looks: Looks, generator: torch.Generator, shade: Shade = shaded
+) -> Tensor:
+    """Moments as they are learned from.
+
+    Args:
+        frames: [N, 2, S, S, 3] uint8.
+        seen: what is shown of every clip.
+        clips: [N] whose moments they are, from 0.
+        looks: how far they change.
+        generator: draws, on the frames' device.
+        shade: `shaded`, which may be compiled.
+
+    Returns:
+        [N, 3, 2, S, S] float32, standardised.
+    """
+    num_clips, num, size_px, device = len(seen.scale), len(frames), frames.shape[2], frames.device
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(num_clips, *shape, generator=generator, device=device)[clips]
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(num_clips, *shape, 1, 1, 1, generator=generator, device=device)[clips]
+
+    pictures = cropped(frames.permute(0, 4, 1, 2, 3).flatten(1, 2).float().div_(255.0), seen, clips)
+    pictures = less_detail(pictures, draw() < looks.coarse, looks.coarse_px, generator)
+    blocky = (draw() < looks.blocks).nonzero()[:, 0]
+    pictures[blocky] = compressed(pictures[blocky], looks.block_step * draw()[blocky])
+    return shade(
+        pictures.reshape(num, 3, 2, size_px, size_px),
+        torch.randn(num, 3, 2, size_px, size_px, generator=generator, device=device),
+        (draw(1, 1, 1, 1) < looks.grey).float(),
+        (looks.gain * normal(3) + looks.light * normal(1)).exp(),
+        (looks.light * normal(1)).exp(),
+        looks.noise * draw(1, 1, 1, 1),
+        torch.rand(num, 1, 1, 1, 1, generator=generator, device=device) < looks.repeated,
+    )
 
 
 def cropped(pictures: Tensor, seen: Seen, clips: Tensor) -> Tensor:

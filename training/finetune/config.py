@@ -120,7 +120,7 @@ def paper() -> FinetuneConfig:
 
 
 def compact() -> FinetuneConfig:
-    """For the encoder that comes with the repository, on a CPU: eight windows of two frames in four moments."""
+    """For encoders of two frames, as the one that ships, on a CPU: eight such windows in four moments."""
     return FinetuneConfig(
         preset="compact",
         output=Path("runs/recognise"),

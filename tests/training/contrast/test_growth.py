@@ -8,7 +8,6 @@ from tests.model.test_hands import looking_closer
 from training.contrast.course import begin
 from training.contrast.growth import grown, is_deeper, numbers
 from training.contrast.lesson import Lesson
-from training.errors import ConfigError
 from training.fit.distributed import World
 from training.pretrain.network import PretrainNetwork, from_published, published_state
 
@@ -58,8 +57,6 @@ def test_a_network_grows_by_blocks_alone(other) -> None:
     assert is_deeper(AFTER, BEFORE)
     assert is_deeper(BEFORE, BEFORE)
     assert not is_deeper(other, BEFORE)
-    with pytest.raises(ConfigError, match="by blocks alone"):
-        grown({}, BEFORE, other, {})
 
 
 def test_a_network_does_not_shrink() -> None:
