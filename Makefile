@@ -1,4 +1,4 @@
-# Two commands, each enough on a fresh machine with python3.11 and make:
+# Two commands, each enough on a fresh machine with python3.11 and make (and `make quick` while one works):
 #   make run    the service on 127.0.0.1:8000, in an environment without torch
 #   make test   every test, in an environment with torch
 
@@ -28,7 +28,7 @@ RAY := .venv-ray/.ready
 POSE := .venv-pose/.ready
 TRAIN_GROUPS := --group cpu --group train --group translate --group dev --group milvus-lite
 
-.PHONY: help run run-pose test test-pose soak hostile contract fire-test load capacity audit check format bench bench-service bench-scale bench-gpu bench-ray test-gpu test-ray openapi serve-test docker-test lock clean
+.PHONY: help run run-pose test test-pose quick soak hostile contract fire-test load capacity audit check format bench bench-service bench-scale bench-gpu bench-ray test-gpu test-ray openapi settings serve-test docker-test lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,7 +50,7 @@ hostile: $(DEV) ## uploads that are meant to do harm, 2,000 of them mutated, aga
 	.venv/bin/python -m tests.hostile.decoding --mutations 2000 $(addprefix --odd ,$(wildcard $(SHARED)/clips/odd))
 
 contract: $(DEV) ## every route of the API asked thousands of odd things, answers judged by its description
-	.venv/bin/python -m pytest tests/app/test_contract.py -s --hypothesis-profile=thorough
+	.venv/bin/python -m pytest tests/app/http/test_contract.py -s --hypothesis-profile=thorough
 
 fire-test: $(DEV) ## hostile uploads, faults and load on a running service, in five minutes, with a table at the end
 	.venv/bin/python -m tests.fire $(addprefix --odd ,$(wildcard $(SHARED)/clips/odd)) $(FIRE_ARGS)
@@ -83,27 +83,35 @@ check: $(DEV) ## lock file, format, lint, types, import direction
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+quick: $(DEV) ## under a minute: lint, types, import direction, and the fast tests of what changed since main
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy
+	.venv/bin/lint-imports > /dev/null || .venv/bin/lint-imports
+	files=$$(.venv/bin/python -m tests.changed); [ -z "$$files" ] || OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -x \
+	  -m "not slow and not gl and not real" --numprocesses auto --maxprocesses 4 --dist loadgroup $$files
+
 format: $(DEV) ## rewrite what ruff can mend
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
 bench: $(DEV) ## every benchmark, with its baseline in the same run; writes docs/benchmarks
-	.venv/bin/python -m model.bench --write docs/benchmarks/encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
+	.venv/bin/python -m model bench --write docs/benchmarks/encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
 
 bench-service: $(DEV) ## the benchmark of the service, on a machine that does nothing else
-	SIGNDEX_THREADS=1 .venv/bin/python -m app.bench_http --write docs/benchmarks/service.md $(addprefix --clip ,$(BENCH_CLIPS))
+	SIGNDEX_THREADS=1 .venv/bin/python -m app.bench.http --write docs/benchmarks/service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
 bench-ray: $(RAY) ## bulk embedding over Ray beside the local path, on a machine that does nothing else
-	.venv-ray/bin/python -m app.bench_ray --write docs/benchmarks/ray.md
+	.venv-ray/bin/python -m app.bench.ray_cluster --write docs/benchmarks/ray.md
 
 bench-scale: $(DEV) ## flat, IVF-PQ and HNSW on a million vectors; goes on where it was cut off, needs 4 GB and 6 GB of disk
-	.venv/bin/python -m index.scale_bench --write docs/benchmarks/scale.md
+	.venv/bin/python -m index bench-scale --write docs/benchmarks/scale.md
 
 # On a GPU host, which needs torch beside the packages of the gpu group; writes docs/benchmarks/gpu-*.md.
 bench-gpu: $(GPU) ## every benchmark on a GPU: encoder, search, and from upload to hits
-	.venv-gpu/bin/python -m model.bench_gpu --encoder base --keep .venv-gpu --write docs/benchmarks/gpu-encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
-	.venv-gpu/bin/python -m index.bench --write docs/benchmarks/gpu-search.md
-	SIGNDEX_PROVIDER=cuda SIGNDEX_INDEX_DEVICE=cuda SIGNDEX_ENCODER=.venv-gpu/encoder.onnx .venv-gpu/bin/python -m app.bench_http --write docs/benchmarks/gpu-service.md $(addprefix --clip ,$(BENCH_CLIPS))
+	.venv-gpu/bin/python -m model bench-gpu --encoder base --keep .venv-gpu --write docs/benchmarks/gpu-encoder.md $(addprefix --clip ,$(BENCH_CLIPS))
+	.venv-gpu/bin/python -m index bench --write docs/benchmarks/gpu-search.md
+	SIGNDEX_PROVIDER=cuda SIGNDEX_INDEX_DEVICE=cuda SIGNDEX_ENCODER=.venv-gpu/encoder.onnx .venv-gpu/bin/python -m app.bench.http --write docs/benchmarks/gpu-service.md $(addprefix --clip ,$(BENCH_CLIPS))
 
 test-pose: $(POSE) ## the tests that need MediaPipe, with it
 	UV_PROJECT_ENVIRONMENT=.venv-pose $(UV) sync --locked --quiet --no-default-groups --group cpu --group pose --group dev
@@ -113,10 +121,13 @@ test-gpu: $(GPU) ## the tests that need a GPU, on one
 	.venv-gpu/bin/python -m pytest -m gpu
 
 test-ray: $(RAY) ## the tests that need a Ray cluster, on one of two nodes that they start here
-	.venv-ray/bin/python -m pytest -m ray tests/app/cluster
+	.venv-ray/bin/python -m pytest -m ray tests/app/indexing/cluster
 
 openapi: $(DEV) ## rewrite docs/openapi.json from the routes
-	.venv/bin/python -m app.openapi --write docs/openapi.json
+	.venv/bin/python -m app.http.openapi --write docs/openapi.json
+
+settings: $(DEV) ## rewrite the table of settings in docs/operations.md from app/settings.py
+	.venv/bin/python -m app settings --write docs/operations.md
 
 lock: $(UV) ## renew uv.lock after a change of pyproject.toml
 	$(UV) lock
@@ -138,7 +149,7 @@ $(GPU): pyproject.toml uv.lock | $(UV)
 
 $(RAY): pyproject.toml uv.lock | $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-ray $(UV) sync --locked --quiet --group cpu --group ray --group dev
-
+	touch $@
 
 $(POSE): pyproject.toml uv.lock | $(UV)
 	UV_PROJECT_ENVIRONMENT=.venv-pose $(UV) sync --locked --quiet --compile-bytecode --no-default-groups --group cpu --group pose

@@ -11,31 +11,36 @@ import typer
 import uvicorn
 from pydantic import SecretStr, ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from app.console import bar, errors
+from app.console import errors, progress_bar
 from app.demo import with_demo
 from app.errors import (
     EXPECTED_ERRORS,
-    BoardError,
+    CoordinationError,
     DictionaryEmptyError,
     JobRunningError,
     ServiceAwayError,
     SourceError,
 )
-from app.evaluate import Evaluation, ask_offline, ask_over_http, evaluate, write_csv
-from app.imports import READERS, Layout, write_entries
+from app.evaluate import Evaluation, evaluate, search_offline, search_over_http, write_csv
+from app.http.answers import search_answer
+from app.http.application import create_app
+from app.http.lifecycle import Lifecycle
+from app.http.schemas.search import MAX_K, SearchAnswer
+from app.indexing.imports import READERS, DatasetLayout, write_entries
+from app.indexing.reindex import ReindexMode
 from app.logs import log_json
-from app.lookup import Stretch, look_up
-from app.main import create_app
-from app.reindex import Mode
-from app.schemas import SearchAnswer
-from app.services import Services, open_services
-from app.settings import MAX_K, Settings
-from index import snapshot
+from app.replica.services import Services, open_services
+from app.search.offline import look_up
+from app.settings import Settings
+from app.settings_table import values_in_use, write_table
+from index import snapshot_manifest
 from index.catalogue import Filters
 from index.errors import IndexAwayError, IndexServerError
-from index.snapshot import Manifest
+from index.snapshot_manifest import Manifest
+from model.video.time_range import TimeRange
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Look a sign up by signing it.")
 index_commands = typer.Typer(no_args_is_help=True, help="The dictionary on disk.")
@@ -44,9 +49,9 @@ app.add_typer(index_commands, name="index")
 results = Console()
 
 SHUTDOWN_S = 10
-"""How long requests may go on after the service was told to stop."""
-SHOWN = 10
-"""Rows of the longer lists in a terminal; --json gives all."""
+"""Seconds that requests may go on after the service was stopped."""
+MAX_ROWS = 10
+"""Rows of longer lists in a terminal; --json gives all."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[
@@ -69,12 +74,12 @@ def serve(
         key = secrets.token_urlsafe(24)
         settings = settings.model_copy(update={"admin_key": SecretStr(key)})
         errors.print(f"admin key of this run: {key}", markup=False, soft_wrap=True)
-    services = open_services(settings, warm=True)
-    services.start_following()
-    _fill(services)
-    _say_what_to_try(services)
+    lifecycle = Lifecycle.open(settings)
+    lifecycle.join_replicas()
+    _index_if_empty(lifecycle.services)
+    _print_addresses(settings)
     uvicorn.run(
-        create_app(settings, services),
+        create_app(settings, lifecycle),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -98,13 +103,13 @@ def search(
     found = look_up(
         video,
         encoder=services.encoder,
-        dictionary=services.published.dictionary(),
+        dictionary=services.active_snapshot.require_dictionary(),
         limits=services.settings.video_limits,
         k=k,
-        stretch=Stretch(start_s, end_s),
+        time_range=TimeRange(start_s, end_s),
         filters=Filters(language, tag),
     )
-    answer = SearchAnswer.of(found, receive_s=0.0, total_s=found.decode_s + found.encode_s + found.search_s)
+    answer = search_answer(found, receive_s=0.0, total_s=found.decode_s + found.encode_s + found.search_s)
     if as_json:
         print(answer.model_dump_json(indent=2))
     else:
@@ -115,7 +120,9 @@ def search(
 def build(
     folder: Folder,
     *,
-    mode: Annotated[Mode, typer.Option(help="Embed what is missing (new or changed), or everything.")] = Mode.MISSING,
+    mode: Annotated[
+        ReindexMode, typer.Option(help="Embed what is missing (new or changed), or everything.")
+    ] = ReindexMode.MISSING,
     ray: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Embed on this Ray cluster, of which this machine is a node."),
@@ -125,15 +132,15 @@ def build(
     """Index a dictionary folder and publish it; clips that were embedded before are not embedded again."""
     settings = Settings(dictionary=folder)
     if ray is not None:
-        _show_build(_rebuild_on_cluster(ray, settings, mode), as_json=as_json)
+        _show_build(_reindex_on_cluster(ray, settings, mode), as_json=as_json)
         return
-    _show_build(_rebuild(open_services(settings), mode), as_json=as_json)
+    _show_build(_reindex(open_services(settings), mode), as_json=as_json)
 
 
 @index_commands.command("activate")
 def activate(snapshot_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: AsJson = False) -> None:
     """Go back, or forth, to another snapshot on disk. A running service takes it into use within two seconds."""
-    used = open_services(Settings()).published.activate(snapshot_id)
+    used = open_services(Settings()).active_snapshot.activate(snapshot_id)
     if as_json:
         counts = {"entries": used.num_entries, "signs": used.num_signs}
         print(json.dumps({"snapshot_id": used.snapshot_id, "encoder_id": used.encoder_id, "counts": counts}))
@@ -145,8 +152,8 @@ def activate(snapshot_id: Annotated[str, typer.Argument(metavar="ID")], *, as_js
 def list_snapshots(*, as_json: AsJson = False) -> None:
     """Show the snapshots on disk, newest first."""
     folder = Settings().snapshots
-    found = snapshot.manifests(folder)
-    current = snapshot.current_id(folder) if found else None
+    found = snapshot_manifest.manifests(folder)
+    current = snapshot_manifest.current_id(folder) if found else None
     if as_json:
         print(json.dumps([{**asdict(manifest), "current": manifest.snapshot_id == current} for manifest in found]))
         return
@@ -160,7 +167,7 @@ def list_snapshots(*, as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(*, as_json: AsJson = False) -> None:
-    """Say what runs here and how fast, in ten lines to paste; exits with 1 where it is not what is asked for."""
+    """Show what runs here and how fast, in ten lines to paste; exits with 1 where it does not match the settings."""
     from app.doctor import examine  # nothing else should wait for its import
 
     findings = examine(Settings())
@@ -173,9 +180,26 @@ def doctor(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
+@app.command("settings")
+def show_settings(
+    *,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the table of all settings between the markers in this file instead.")
+    ] = None,
+) -> None:
+    """Show the value in use of every setting; secrets are masked."""
+    if write is not None:
+        write_table(write)
+        return
+    table = Table("variable", "value", "")
+    for variable, value, is_set in values_in_use(Settings()):
+        table.add_row(variable, escape(value), "set" if is_set else "default")
+    results.print(table)
+
+
 @app.command("import")
 def import_entries(
-    layout: Annotated[Layout, typer.Argument(help="What the data set is.")],
+    layout: Annotated[DatasetLayout, typer.Argument(help="What the data set is.")],
     source: Annotated[Path, typer.Argument(help="Its folder, as it was published.")],
     target: Annotated[Path, typer.Argument(help="The entries.csv or entries.jsonl to write.")],
     *,
@@ -216,18 +240,20 @@ def evaluate_folder(
 def _evaluate_offline(folder: Path) -> Evaluation:
     services = open_services(Settings())
     services.encoder.warm()
-    dictionary = services.published.dictionary()
+    dictionary = services.active_snapshot.require_dictionary()
     known = frozenset(sign.gloss for sign in dictionary.signs)
-    with bar() as progress:
-        return evaluate(folder, ask_offline(services, dictionary.num_signs), known, dictionary.num_signs, progress)
+    with progress_bar() as progress:
+        return evaluate(folder, search_offline(services, dictionary.num_signs), known, dictionary.num_signs, progress)
 
 
 def _evaluate_running(folder: Path, url: str) -> Evaluation:
     import httpx  # its import takes longer than `serve` should wait for what it does not need
 
+    from app.client import Client
+
     try:
-        with httpx.Client(base_url=url, timeout=600) as client, bar() as progress:
-            return evaluate(folder, ask_over_http(client), None, MAX_K, progress)
+        with Client(url, timeout_s=600) as client, progress_bar() as progress:
+            return evaluate(folder, search_over_http(client), None, MAX_K, progress)
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise ServiceAwayError(
             f"nothing answers at {url}: {error}; give the address of a service that runs, such as"
@@ -235,29 +261,29 @@ def _evaluate_running(folder: Path, url: str) -> Evaluation:
         ) from error
 
 
-def _rebuild(services: Services, mode: Mode = Mode.MISSING) -> Manifest:
-    with bar() as progress:
-        return services.rebuild(progress, mode)
+def _reindex(services: Services, mode: ReindexMode = ReindexMode.MISSING) -> Manifest:
+    with progress_bar() as progress:
+        return services.reindex(progress, mode)
 
 
-def _rebuild_on_cluster(address: str, settings: Settings, mode: Mode) -> Manifest:
-    from app.cluster.address import require_ray  # only here: no other command knows of clusters
+def _reindex_on_cluster(address: str, settings: Settings, mode: ReindexMode) -> Manifest:
+    from app.indexing.cluster.address import require_ray  # only here: no other command knows of clusters
 
     require_ray()
-    from app.cluster.connection import open_cluster
-    from app.cluster.plan import head_settings
+    from app.indexing.cluster.connection import open_cluster
+    from app.indexing.cluster.plan import driver_settings
 
-    services = open_services(head_settings(settings))
+    services = open_services(driver_settings(settings))
     with open_cluster(address, settings, services.embedder()) as embed_clips:
         errors.print(f"embedding on {embed_clips}", markup=False)
-        with bar() as progress:
-            return services.rebuild(progress, mode, embed_clips=embed_clips)
+        with progress_bar() as progress:
+            return services.reindex(progress, mode, embed_clips=embed_clips)
 
 
-def _fill(services: Services) -> None:
+def _index_if_empty(services: Services) -> None:
     """Index SIGNDEX_DICTIONARY where it is set and nothing usable was published."""
     try:
-        services.searchable()
+        services.searchable_dictionary()
     except IndexServerError as error:
         errors.print(str(error), style="yellow", markup=False)
     except DictionaryEmptyError as empty:
@@ -266,17 +292,17 @@ def _fill(services: Services) -> None:
             return
         errors.print(f"indexing {services.settings.dictionary} (SIGNDEX_DICTIONARY)", markup=False)
         try:
-            with bar() as progress:
-                manifest = services.fill(progress)
+            with progress_bar() as progress:
+                manifest = services.reindex_as_job(progress)
             _show_build(manifest, as_json=False, console=errors)
-        except (JobRunningError, BoardError) as error:
+        except (JobRunningError, CoordinationError) as error:
             errors.print(f"not indexed here: {error}", style="yellow", markup=False)
         except (SourceError, IndexAwayError) as error:
             errors.print(f"nothing indexed: {error}", style="red", markup=False)
 
 
-def _say_what_to_try(services: Services) -> None:
-    address = f"http://{services.settings.host}:{services.settings.port}"
+def _print_addresses(settings: Settings) -> None:
+    address = f"http://{settings.host}:{settings.port}"
     errors.print(f"open  {address}/\ntry   curl -F video=@VIDEO {address}/search\nread  {address}/docs", markup=False)
 
 
@@ -288,7 +314,7 @@ def _show_build(manifest: Manifest, *, as_json: bool, console: Console = results
     unchanged = card["previous"] is not None and card["previous"]["snapshot_id"] == manifest.snapshot_id
     for skipped in card["skipped"]:
         _show_skipped(skipped["video"], skipped["reason"], skipped["line"], console)
-    for pair in card["near_duplicates"]["pairs"][:SHOWN]:
+    for pair in card["near_duplicates"]["pairs"][:MAX_ROWS]:
         (one, other), (gloss, other_gloss) = pair["ids"], pair["glosses"]
         _say(f"nearly the same: {gloss} ({one}) and {other_gloss} ({other}), {pair['score']:.4f}", console)
     for note in card["cache"]["notes"]:
@@ -328,7 +354,7 @@ def _show_evaluation(figures: Evaluation) -> None:
     _say("seconds per query: " + ", ".join(f"{name} {spent:.3f}" for name, spent in figures.latency_s.items()))
     if figures.worst:
         worst = Table("worst signs", "queries", "mean DCG", "ranks", "taken for")
-        for sign in figures.worst[:SHOWN]:
+        for sign in figures.worst[:MAX_ROWS]:
             ranks = ", ".join(str(rank or "not found") for rank in sign.ranks)
             worst.add_row(sign.gloss, str(len(sign.ranks)), f"{sign.dcg:.1f}", ranks, ", ".join(sign.taken_for))
         results.print(worst)

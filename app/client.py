@@ -13,24 +13,17 @@ from typing import Any, BinaryIO, Literal, Self
 
 import httpx
 
-from app.board import JobState
-from app.schemas import (
-    FacetsAnswer,
-    InfoAnswer,
-    JobAnswer,
-    Problem,
-    SearchAnswer,
-    ShownSignAnswer,
-    SignsAnswer,
-    SimilarAnswer,
-    SnapshotAnswer,
-    SnapshotsAnswer,
-)
+from app.http.schemas.admin import JobAnswer, SnapshotAnswer, SnapshotsAnswer
+from app.http.schemas.problem import Problem
+from app.http.schemas.search import SearchAnswer
+from app.http.schemas.service import InfoAnswer
+from app.http.schemas.signs import FacetsAnswer, ShownSignAnswer, SignsAnswer, SimilarAnswer
+from app.progress import JobState
 
 PAGE = 200
-"""Signs that are fetched at once."""
+"""Signs per request."""
 EVERY_S = 0.5
-"""How often a job is asked for."""
+"""How often `reindex` polls its job."""
 
 
 class ProblemReceived(Exception):  # noqa: N818 - a problem document is called a problem
@@ -40,7 +33,7 @@ class ProblemReceived(Exception):  # noqa: N818 - a problem document is called a
         super().__init__(f"{problem.status} {problem.title}: {problem.detail} (request {problem.request_id})")
         self.problem = problem
         self.retry_after_s = retry_after_s
-        """When the service would like to be asked again; None where it did not say."""
+        """Seconds after which to try again; None where the service did not say."""
 
     @property
     def kind(self) -> str:
@@ -115,9 +108,9 @@ class Client:
         given = {name: str(value) for name, value in fields.items() if value is not None}
         if isinstance(video, Path):
             with video.open("rb") as file:
-                answer = self._ask("POST", "/v1/search", files={"video": ("video", file)}, data=given)
+                answer = self._request("POST", "/v1/search", files={"video": ("video", file)}, data=given)
         else:
-            answer = self._ask("POST", "/v1/search", files={"video": ("video", video)}, data=given)
+            answer = self._request("POST", "/v1/search", files={"video": ("video", video)}, data=given)
         return SearchAnswer.model_validate_json(answer.content)
 
     def search_again(
@@ -130,7 +123,7 @@ class Client:
         language: str | None = None,
         tag: str | None = None,
     ) -> SearchAnswer:
-        """The signs nearest to a query of before or a part of it, or to a vector; nothing is sent or encoded again.
+        """The signs nearest to an earlier query or a part of it, or to a vector; no video is sent or encoded again.
 
         Args:
             query: the `query_id` of an answer, or a vector.
@@ -141,11 +134,11 @@ class Client:
             tag: only entries with this tag.
 
         Raises:
-            ProblemReceived: the query is not kept any more (`query-unknown`), or what else the service says.
+            ProblemReceived: the query is not cached any more (`query-unknown`), or another problem.
         """
         what = {"query_id": query} if isinstance(query, str) else {"vector": query}
         fields = {**what, "k": k, "start_s": start_s, "end_s": end_s, "language": language, "tag": tag}
-        return SearchAnswer.model_validate_json(self._ask("POST", "/v1/search/vector", json=fields).content)
+        return SearchAnswer.model_validate_json(self._request("POST", "/v1/search/vector", json=fields).content)
 
     def signs(
         self, text: str = "", *, language: str | None = None, tag: str | None = None
@@ -154,7 +147,7 @@ class Client:
         offset = 0
         while True:
             fields = {"text": text, "language": language or "", "tag": tag or "", "limit": PAGE, "offset": offset}
-            page = SignsAnswer.model_validate_json(self._ask("GET", "/v1/signs", params=fields).content)
+            page = SignsAnswer.model_validate_json(self._request("GET", "/v1/signs", params=fields).content)
             yield from page.signs
             offset += len(page.signs)
             if offset >= page.total or not page.signs:
@@ -162,36 +155,36 @@ class Client:
 
     def sign(self, sign_id: str) -> ShownSignAnswer:
         """One sign with its videos."""
-        return ShownSignAnswer.model_validate_json(self._ask("GET", f"/v1/signs/{sign_id}").content)
+        return ShownSignAnswer.model_validate_json(self._request("GET", f"/v1/signs/{sign_id}").content)
 
     def similar(self, sign_id: str, *, k: int = 10) -> SimilarAnswer:
         """Signs that look like a sign."""
-        answer = self._ask("GET", f"/v1/signs/{sign_id}/similar", params={"k": k})
+        answer = self._request("GET", f"/v1/signs/{sign_id}/similar", params={"k": k})
         return SimilarAnswer.model_validate_json(answer.content)
 
     def facets(self) -> FacetsAnswer:
-        """What one can filter by."""
-        return FacetsAnswer.model_validate_json(self._ask("GET", "/v1/facets").content)
+        """Languages, tags and signers to filter by."""
+        return FacetsAnswer.model_validate_json(self._request("GET", "/v1/facets").content)
 
     def info(self) -> InfoAnswer:
         """Versions, encoder, dictionary and limits."""
-        return InfoAnswer.model_validate_json(self._ask("GET", "/v1/info").content)
+        return InfoAnswer.model_validate_json(self._request("GET", "/v1/info").content)
 
     def download(self, address: str) -> bytes:
-        """What lies at a `video_url` or `thumbnail_url` of an answer."""
-        return self._ask("GET", address.partition("#")[0]).content
+        """The file at a `video_url` or `thumbnail_url` of an answer."""
+        return self._request("GET", address.partition("#")[0]).content
 
     def start_reindex(self, mode: Literal["missing", "full"] = "missing") -> JobAnswer:
         """Index the service's dictionary folder again, in the background. Needs the admin key."""
-        return self._job(self._ask("POST", "/v1/reindex", params={"mode": mode}))
+        return self._job(self._request("POST", "/v1/reindex", params={"mode": mode}))
 
     def job(self, job_id: str) -> JobAnswer:
         """A job as it is now."""
-        return self._job(self._ask("GET", f"/v1/jobs/{job_id}"))
+        return self._job(self._request("GET", f"/v1/jobs/{job_id}"))
 
     def cancel(self, job_id: str) -> JobAnswer:
         """Ask a job to stop."""
-        return self._job(self._ask("DELETE", f"/v1/jobs/{job_id}"))
+        return self._job(self._request("DELETE", f"/v1/jobs/{job_id}"))
 
     def reindex(
         self, mode: Literal["missing", "full"] = "missing", *, progress: Callable[[JobAnswer], None] = lambda _: None
@@ -200,7 +193,7 @@ class Client:
 
         Args:
             mode: `missing` embeds what is new or changed, `full` everything.
-            progress: is told the job again and again.
+            progress: called with the job whenever it is polled.
 
         Raises:
             ProblemReceived: it did not start; `job-running` where one runs already.
@@ -218,26 +211,26 @@ class Client:
 
     def snapshots(self) -> list[SnapshotAnswer]:
         """The versions of the dictionary on the service's disk, newest first."""
-        return SnapshotsAnswer.model_validate_json(self._ask("GET", "/v1/snapshots").content).snapshots
+        return SnapshotsAnswer.model_validate_json(self._request("GET", "/v1/snapshots").content).snapshots
 
     def activate(self, snapshot_id: str) -> SnapshotAnswer:
-        """Take another version into use."""
-        answer = self._ask("POST", f"/v1/snapshots/{snapshot_id}/activate")
+        """Make another snapshot the active one."""
+        answer = self._request("POST", f"/v1/snapshots/{snapshot_id}/activate")
         return SnapshotAnswer.model_validate_json(answer.content)
 
     def _job(self, response: httpx.Response) -> JobAnswer:
         return JobAnswer.model_validate_json(response.content)
 
-    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:  # noqa: ANN401 - what httpx takes
-        """One request; a problem is raised."""
-        response = self._http.request(method, f"{self._url}{path}", headers=self._headers, **request)
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - what httpx takes
+        """Send a request; raises problems."""
+        response = self._http.request(method, f"{self._url}{path}", headers=self._headers, **options)
         if response.is_error:
             raise _problem(response)
         return response
 
 
 def _problem(response: httpx.Response) -> Exception:
-    """The problem document of a response; whatever else stands between may answer in another form."""
+    """The problem document of a response; a proxy in between may answer in another form."""
     if response.headers.get("Content-Type") != "application/problem+json":
         return httpx.HTTPStatusError(
             f"{response.status_code} from {response.url}", request=response.request, response=response

@@ -1,40 +1,39 @@
-"""Progress in a terminal, on the error stream: the standard output is for results."""
+"""Progress bars in a terminal, on the error stream: the standard output is for results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from app.progress import Skipped
+from app.progress import SkippedVideo
 
 errors = Console(stderr=True, soft_wrap=True)
 
 
-class BarProgress:
-    """A `Progress` as a bar with the time that is left."""
+class ProgressBarCallback:
+    """A `ProgressCallback` that shows a bar with the time that is left."""
 
-    def __init__(self, bars: Bars) -> None:
-        self._bars = bars
-        self._task = bars.add_task("start", total=None)
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("start", total=None)
 
-    def phase(self, name: str, total: int) -> None:
+    def start_phase(self, name: str, total: int) -> None:
         """Show another phase on the same line."""
-        self._bars.reset(self._task, description=name, total=total)
+        self._progress.reset(self._task, description=name, total=total)
 
     def advance(self) -> None:
         """Move the bar."""
-        self._bars.advance(self._task)
+        self._progress.advance(self._task)
 
-    def skip(self, skipped: Skipped) -> None:
+    def report_skipped(self, skipped: SkippedVideo) -> None:
         """Show it above the bar at once; the list comes again at the end."""
-        self._bars.console.print(f"skipped {skipped.video}: {skipped.reason}", style="yellow", markup=False)
+        self._progress.console.print(f"skipped {skipped.video}: {skipped.reason}", style="yellow", markup=False)
 
 
 @contextmanager
-def bar() -> Iterator[BarProgress]:
-    """Show a progress bar as long as the block runs."""
+def progress_bar() -> Iterator[ProgressBarCallback]:
+    """Show a progress bar while the block runs."""
     columns = (
         TextColumn("{task.description:>8}"),
         BarColumn(),
@@ -43,5 +42,5 @@ def bar() -> Iterator[BarProgress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=errors) as bars:
-        yield BarProgress(bars)
+    with Progress(*columns, console=errors) as progress:
+        yield ProgressBarCallback(progress)

@@ -1,6 +1,6 @@
-"""What an operator wants to know first when something is wrong, in ten lines to paste: `python -m app doctor`.
+"""Diagnosis of an installation in ten lines to paste: `python -m app doctor`.
 
-Every line stands, whatever the others find. One that is not as the settings ask makes the whole fail.
+Every line is independent of the others. One that does not match the settings makes the whole fail.
 """
 
 import platform
@@ -15,30 +15,31 @@ from statistics import median
 import numpy as np
 
 from app import VERSION
-from app.opening import encoder_file, open_encoder, open_server
-from app.published import FILL_COMMAND
+from app.encoder import encoder_file, open_encoder
+from app.replica.active_snapshot import FILL_COMMAND
+from app.replica.index_server import make_index_server
 from app.settings import Settings
 from index import snapshot
 from index.errors import DictionaryError, SnapshotMissingError
 from index.gpu_index import require_gpu
-from model import devices
 from model.config import EncoderConfig, SkeletonConfig
 from model.encoder import Windows
 from model.errors import ModelError, ProviderError
 from model.machine import machine
 from model.motion import looked_at
+from model.runtime import devices
 
 REPEATS = 5
 K = 10
 PACKAGES = (*devices.DISTRIBUTIONS, "faiss-cpu", "faiss-gpu", "mediapipe")
 CGROUP = Path("/sys/fs/cgroup")
 LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-"""Where a container's limit of memory and its use stand, in version 2 and version 1 of control groups."""
+"""Files with a container's memory limit and use, in version 2 and version 1 of control groups."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line."""
+    """One line of the diagnosis."""
 
     name: str
     text: str
@@ -60,8 +61,8 @@ def examine(settings: Settings) -> list[Finding]:
 
 def memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> str:
     """Memory that is free, of the machine or of the container where that has less."""
-    told = dict(line.split(":") for line in meminfo.read_text().splitlines())
-    free, total = (1024 * int(told[name].split()[0]) for name in ("MemAvailable", "MemTotal"))
+    entries = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    free, total = (1024 * int(entries[name].split()[0]) for name in ("MemAvailable", "MemTotal"))
     for limit_name, used_name in LIMITS:
         if not (cgroup / limit_name).is_file():
             continue
@@ -73,29 +74,29 @@ def memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> str:
 
 
 def wheels() -> str:
-    """The packages that decide what runs where."""
+    """Versions of the packages that decide what runs where."""
     found = [f"{name} {metadata.version(name)}" for name in PACKAGES if any(metadata.distributions(name=name))]
-    cuda = devices.wheel().cuda
+    cuda = devices.installed_build().cuda
     return ", ".join(found) + (f" (for CUDA {cuda})" if cuda else " (without CUDA)")
 
 
 def _gpu(settings: Settings) -> list[Finding]:
     """The driver and the GPU."""
-    is_wanted = settings.provider != "cpu" or settings.index_device != "cpu"
+    is_required = settings.provider != "cpu" or settings.index_device != "cpu"
     try:
-        driver = devices.driver()
+        driver = devices.nvidia_driver()
     except ProviderError as error:
-        text = str(error) if is_wanted else "none, and none is asked for"
-        return [Finding("driver", text, is_fine=not is_wanted), Finding("gpu", "none", is_fine=not is_wanted)]
+        text = str(error) if is_required else "none, and none is asked for"
+        return [Finding("driver", text, is_fine=not is_required), Finding("gpu", "none", is_fine=not is_required)]
     gpus = [f"{gpu.name}, {_gigabytes(gpu.free_bytes)} of {_gigabytes(gpu.total_bytes)} free" for gpu in driver.gpus]
     return [
         Finding("driver", f"{driver.version}, for CUDA up to {driver.cuda}"),
-        Finding("gpu", "; ".join(gpus) or "none", is_fine=bool(gpus) or not is_wanted),
+        Finding("gpu", "; ".join(gpus) or "none", is_fine=bool(gpus) or not is_required),
     ]
 
 
 def _encoder(settings: Settings) -> list[Finding]:
-    """The encoder, and how long a window takes in the batches that suit the device."""
+    """The encoder, and the time per window in batches of the size that suits the device."""
     try:
         encoder = open_encoder(settings)
     except ModelError as error:
@@ -121,11 +122,11 @@ def _random_windows(config: EncoderConfig | SkeletonConfig, num: int) -> Windows
 
 
 def _dictionary(settings: Settings) -> list[Finding]:
-    """The dictionary that was published, and how long a search in it takes."""
+    """The published dictionary, and the time of a search in it."""
     try:
         if settings.index_device == "cuda":
             require_gpu()
-        server = open_server(settings)
+        server = make_index_server(settings)
         if server is not None:
             server.require_usable()
         found = snapshot.load(settings.snapshots, device=settings.index_device, server=server)
@@ -157,11 +158,11 @@ def _timed(task: Callable[[], object]) -> float:
 
 
 def _free_disk(folder: Path) -> int:
-    """Bytes that are free where a folder lies, or will lie."""
-    there = folder.resolve()
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
+    """Free bytes on the disk of a folder that may not exist yet."""
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
 
 
 def _gigabytes(num_bytes: float) -> str:

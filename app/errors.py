@@ -1,25 +1,24 @@
-"""What can go wrong in the service, and which HTTP problem every error of the project becomes.
+"""The errors of the service, and the HTTP problem that every error of the project becomes.
 
     ServiceError
     ├── AdminClosedError        an admin route while no key is set
     ├── AdminKeyError           an admin route without the key
-    ├── StretchError            start_s and end_s that hold nothing
     ├── UploadTooLargeError     a request body above the limit
     ├── UploadTooSlowError      a request body that takes too long to arrive
     ├── VideoTooCostlyError     decoding took more time or memory than allowed
     ├── VideoUndecodableError   the decoder ended over a video
-    ├── OverloadedError         as much is in the works as can be; try later
+    ├── OverloadedError         every slot for requests is taken; try later
     ├── TooManyFailuresError    one client has failed too often; try later
     ├── StoppedError            the service is shutting down
-    ├── QueryUnknownError       a query_id that is not kept, or no longer
+    ├── QueryUnknownError       a query_id that is not cached, or no longer
     ├── VectorError             a vector that can't be looked up
     ├── VideoMissingError       the file of a dictionary video is not there
     ├── DictionaryEmptyError    a search while no dictionary is loaded, and why
     ├── NotReadyError           what is still missing before searches are answered
-    ├── ClusterError            the machines that should embed can't, and why
-    │   └── WorkLostError       a machine is gone, and what it had in hand; others do it again
-    ├── ServiceAwayError        nothing answers where a running service was said to be
-    ├── BoardError              what replicas tell each other can't be written or read
+    ├── ClusterError            machines that should embed can't be used, and why
+    │   └── WorkLostError       a machine is gone with the work it had; others repeat it
+    ├── ServiceAwayError        no service answers at the given address
+    ├── CoordinationError       the coordination store of the replicas can't be used
     ├── SourceError             the folder of dictionary videos can't be read
     │   ├── SourceUnsetError    no folder was named
     │   └── NothingUsableError  no clip in it could be embedded
@@ -43,11 +42,11 @@ class ServiceError(Exception):
     """Base of everything this package raises on purpose."""
 
     def __init__(self, message: str, **members: object) -> None:
-        """Say what happened.
+        """Take a message, and values for programs.
 
         Args:
             message: what was seen, what is allowed, what to do.
-            members: what a program may want to read of it; they become members of the problem document.
+            members: become members of the problem document.
         """
         super().__init__(message)
         self.members: Mapping[str, object] = members
@@ -58,11 +57,7 @@ class AdminClosedError(ServiceError):
 
 
 class AdminKeyError(ServiceError):
-    """The admin key is missing or another one."""
-
-
-class StretchError(ServiceError):
-    """The stretch of the video that was asked for holds nothing."""
+    """The admin key is missing or wrong."""
 
 
 class UploadTooLargeError(ServiceError):
@@ -82,7 +77,7 @@ class VideoUndecodableError(ServiceError):
 
 
 class OverloadedError(ServiceError):
-    """As much is in the works as can be."""
+    """Every slot for requests is taken."""
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
@@ -90,7 +85,7 @@ class OverloadedError(ServiceError):
 
 
 class TooManyFailuresError(ServiceError):
-    """A client has failed too often of late."""
+    """A client has failed too often recently."""
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
@@ -102,7 +97,7 @@ class StoppedError(ServiceError):
 
 
 class QueryUnknownError(ServiceError):
-    """No query of this id is kept."""
+    """No query of this id is cached."""
 
 
 class VectorError(ServiceError):
@@ -126,15 +121,15 @@ class ClusterError(ServiceError):
 
 
 class WorkLostError(ClusterError):
-    """Whoever had a piece of work is gone; it can be done again."""
+    """The machine that had a piece of work is gone; it can be repeated."""
 
 
 class ServiceAwayError(ServiceError):
-    """Nothing answers where a running service was said to be."""
+    """No service answers at the given address."""
 
 
-class BoardError(ServiceError):
-    """What replicas tell each other can't be written or read."""
+class CoordinationError(ServiceError):
+    """The coordination store of the replicas can't be used."""
 
 
 class SourceError(ServiceError):
@@ -183,7 +178,6 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     ServiceError: INTERNAL,
     AdminClosedError: ProblemKind(HTTPStatus.FORBIDDEN, "admin-closed", "Admin routes are closed"),
     AdminKeyError: ProblemKind(HTTPStatus.UNAUTHORIZED, "admin-key", "The admin key is missing or wrong"),
-    StretchError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "empty-stretch", "The stretch holds nothing"),
     UploadTooLargeError: ProblemKind(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large", "The upload is too large"
     ),
@@ -203,7 +197,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     ClusterError: INTERNAL,
     ServiceAwayError: INTERNAL,
     WorkLostError: INTERNAL,
-    BoardError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "board-unusable", "Jobs can't be written down"),
+    CoordinationError: ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "board-unusable", "Jobs can't be written down"),
     SourceError: ProblemKind(HTTPStatus.CONFLICT, "source-unusable", "The dictionary folder can't be used"),
     SourceUnsetError: ProblemKind(HTTPStatus.CONFLICT, "source-unset", "No dictionary folder is set"),
     NothingUsableError: ProblemKind(HTTPStatus.CONFLICT, "nothing-usable", "No dictionary video could be used"),
@@ -219,6 +213,9 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     model_errors.VideoTooShortError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-too-short", VIDEO),
     model_errors.VideoBrokenError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-broken", VIDEO),
     model_errors.NoSignerError: ProblemKind(HTTPStatus.UNPROCESSABLE_ENTITY, "video-unusable", VIDEO),
+    model_errors.TimeRangeError: ProblemKind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "empty-stretch", "The stretch holds nothing"
+    ),
     model_errors.EncoderFileError: INTERNAL,
     model_errors.EstimatorError: INTERNAL,
     model_errors.EncoderContractError: INTERNAL,

@@ -1,4 +1,4 @@
-"""How well a folder of videos, named by their gloss, finds its signs."""
+"""Retrieval metrics of a folder of query videos, each named by its gloss."""
 
 import csv
 import math
@@ -6,49 +6,50 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from app.errors import NothingUsableError
-from app.lookup import Stretch, look_up
-from app.progress import Progress
-from app.services import Services
-from app.settings import MAX_K
-from app.sources import SourceClip, scan
+from app.http.schemas.search import MAX_K
+from app.indexing.sources import SourceClip, scan
+from app.progress import ProgressCallback
+from app.replica.services import Services
+from app.search.offline import look_up
+from index import metrics
 from model.errors import VideoError
+from model.video.time_range import TimeRange
 
 if TYPE_CHECKING:
-    import httpx
+    from app.client import Client
 
 RECALL_AT = (1, 5, 10, 20)
 PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one query got."""
+class RankedGlosses:
+    """The glosses that one query found."""
 
     glosses: tuple[str, ...]
     """Best first; empty where the video was refused."""
     refusal: str | None = None
 
 
-Ask = Callable[[SourceClip], Answer]
+Search = Callable[[SourceClip], RankedGlosses]
 """Looks one clip up."""
 
 
 @dataclass(frozen=True)
-class Query:
-    """One evaluated video."""
+class EvaluatedQuery:
+    """One query video and the rank of its gloss."""
 
     video: str
     """Id of its entry: the path, where no entries file says otherwise."""
     gloss: str
     rank: int | None
-    """Of the true gloss, from 1; None where it is not among the answers."""
+    """Of the true gloss, from 1; None where it was not found."""
     best: str | None
     """The gloss that came first."""
     seconds: float
@@ -57,7 +58,7 @@ class Query:
 
 @dataclass(frozen=True)
 class SignResult:
-    """How the queries of one sign went."""
+    """The queries of one sign."""
 
     gloss: str
     dcg: float
@@ -69,7 +70,7 @@ class SignResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The figures over all queries whose gloss the dictionary has."""
+    """Metrics over all queries whose gloss the dictionary has, see `index.metrics`."""
 
     num_queries: int
     recall: dict[int, float]
@@ -81,23 +82,25 @@ class Evaluation:
     latency_s: dict[str, float]
     """Seconds per query: p50, p90, p95, p99 and the longest."""
     depth: int
-    """Signs per answer: a true sign below is not found."""
+    """Signs per query: a true sign below is not found."""
     worst: tuple[SignResult, ...]
     """Signs that a query did not find first, the worst first."""
-    queries: tuple[Query, ...]
+    queries: tuple[EvaluatedQuery, ...]
     unknown: tuple[str, ...]
     """Videos whose gloss the dictionary does not have; they count nowhere."""
 
 
-def evaluate(folder: Path, ask: Ask, known: frozenset[str] | None, depth: int, progress: Progress) -> Evaluation:
+def evaluate(
+    folder: Path, search: Search, known: frozenset[str] | None, depth: int, progress: ProgressCallback
+) -> Evaluation:
     """Look every clip of a folder up, once.
 
     Args:
         folder: see `sources`: its entries file, or the place of a video, gives the gloss.
-        ask: looks one video up.
+        search: looks one video up.
         known: the glosses of the dictionary; None where they are not known, then every query counts.
-        depth: how many signs `ask` gives.
-        progress: is told of every query, and of what the folder holds that can't be asked.
+        depth: how many signs `search` gives.
+        progress: callbacks, for every query and for what is skipped.
 
     Raises:
         SourceError: the folder can't be read.
@@ -105,29 +108,30 @@ def evaluate(folder: Path, ask: Ask, known: frozenset[str] | None, depth: int, p
     """
     found = scan(folder)
     for skipped in found.skipped:
-        progress.skip(skipped)
-    clips = found.clips
-    asked = [clip for clip in clips if known is None or clip.entry.gloss in known]
-    unknown = tuple(clip.entry.id for clip in clips if known is not None and clip.entry.gloss not in known)
-    if not asked:
-        raise NothingUsableError(f"none of the {len(clips)} videos in {folder} is named by a gloss of the dictionary")
-    progress.phase("query", len(asked))
+        progress.report_skipped(skipped)
+    clips = [clip for clip in found.clips if known is None or clip.entry.gloss in known]
+    unknown = tuple(clip.entry.id for clip in found.clips if known is not None and clip.entry.gloss not in known)
+    if not clips:
+        raise NothingUsableError(
+            f"none of the {len(found.clips)} videos in {folder} is named by a gloss of the dictionary"
+        )
+    progress.start_phase("query", len(clips))
     queries = []
-    for clip in asked:
-        queries.append(_query(clip, ask))
+    for clip in clips:
+        queries.append(_evaluated(clip, search))
         progress.advance()
     return summarise(queries, unknown, depth)
 
 
-def summarise(queries: Sequence[Query], unknown: tuple[str, ...], depth: int) -> Evaluation:
-    """The figures of the retrieval protocol, see PAPER's DCG, MRR and Rec@k; a refused video is a miss."""
-    ranks = [query.rank for query in queries]
+def summarise(queries: Sequence[EvaluatedQuery], unknown: tuple[str, ...], depth: int) -> Evaluation:
+    """The metrics of all queries; a refused video is a miss."""
+    figures = _metrics([query.rank for query in queries])
     seconds = [query.seconds for query in queries]
     return Evaluation(
         num_queries=len(queries),
-        recall={k: _mean_percent([float(rank is not None and rank <= k) for rank in ranks]) for k in RECALL_AT},
-        dcg=_dcg(ranks),
-        mrr=_mean_percent([1 / rank if rank else 0.0 for rank in ranks]),
+        recall=figures.recall,
+        dcg=figures.dcg,
+        mrr=figures.mrr,
         latency_s={f"p{p}": float(np.percentile(seconds, p)) for p in PERCENTILES} | {"max": max(seconds)},
         depth=depth,
         worst=_worst(queries),
@@ -136,42 +140,39 @@ def summarise(queries: Sequence[Query], unknown: tuple[str, ...], depth: int) ->
     )
 
 
-def ask_offline(services: Services, depth: int) -> Ask:
+def search_offline(services: Services, depth: int) -> Search:
     """Looks videos up in this process."""
-    dictionary = services.published.dictionary()
+    dictionary = services.active_snapshot.require_dictionary()
     limits = services.settings.video_limits
 
-    def ask(clip: SourceClip) -> Answer:
-        stretch = Stretch(clip.entry.start_s, clip.entry.end_s)
+    def search(clip: SourceClip) -> RankedGlosses:
+        part = TimeRange(clip.entry.start_s, clip.entry.end_s)
         try:
             found = look_up(
-                clip.path, encoder=services.encoder, dictionary=dictionary, limits=limits, k=depth, stretch=stretch
+                clip.path, encoder=services.encoder, dictionary=dictionary, limits=limits, k=depth, time_range=part
             )
         except VideoError as error:
-            return Answer((), str(error))
-        return Answer(tuple(hit.sign.gloss for hit in found.hits))
+            return RankedGlosses((), str(error))
+        return RankedGlosses(tuple(hit.sign.gloss for hit in found.hits))
 
-    return ask
+    return search
 
 
-def ask_over_http(client: "httpx.Client") -> Ask:
+def search_over_http(client: "Client") -> Search:
     """Posts videos to a running service."""
+    from app.client import ProblemReceived  # its httpx takes longer to import than other commands should wait
 
-    def ask(clip: SourceClip) -> Answer:
-        form = {"k": MAX_K, "start_s": clip.entry.start_s}
-        if clip.entry.end_s is not None:
-            form["end_s"] = clip.entry.end_s
-        with clip.path.open("rb") as video:
-            response = client.post("/search", files={"video": (clip.path.name, video)}, data=form)
-        answer = response.json()
-        if response.status_code != HTTPStatus.OK:
-            return Answer((), answer["detail"])
-        return Answer(tuple(hit["sign"]["gloss"] for hit in answer["hits"]))
+    def search(clip: SourceClip) -> RankedGlosses:
+        try:
+            found = client.search(clip.path, k=MAX_K, start_s=clip.entry.start_s, end_s=clip.entry.end_s)
+        except ProblemReceived as refused:
+            return RankedGlosses((), refused.problem.detail)
+        return RankedGlosses(tuple(hit.sign.gloss for hit in found.hits))
 
-    return ask
+    return search
 
 
-def write_csv(path: Path, queries: Sequence[Query]) -> None:
+def write_csv(path: Path, queries: Sequence[EvaluatedQuery]) -> None:
     """One row per query, worst first."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -181,32 +182,30 @@ def write_csv(path: Path, queries: Sequence[Query]) -> None:
             rows.writerow([query.video, query.gloss, rank, query.best, f"{query.seconds:.3f}", query.refusal])
 
 
-def _query(clip: SourceClip, ask: Ask) -> Query:
-    began = time.perf_counter()
-    answer = ask(clip)
-    seconds = time.perf_counter() - began
+def _evaluated(clip: SourceClip, search: Search) -> EvaluatedQuery:
+    started = time.perf_counter()
+    found = search(clip)
+    seconds = time.perf_counter() - started
     gloss = clip.entry.gloss
-    rank = answer.glosses.index(gloss) + 1 if gloss in answer.glosses else None
-    return Query(clip.entry.id, gloss, rank, next(iter(answer.glosses), None), seconds, answer.refusal)
+    rank = found.glosses.index(gloss) + 1 if gloss in found.glosses else None
+    return EvaluatedQuery(clip.entry.id, gloss, rank, next(iter(found.glosses), None), seconds, found.refusal)
 
 
-def _worst(queries: Sequence[Query]) -> tuple[SignResult, ...]:
+def _worst(queries: Sequence[EvaluatedQuery]) -> tuple[SignResult, ...]:
     """The signs that were not always found first."""
-    of_sign: dict[str, list[Query]] = defaultdict(list)
+    of_sign: dict[str, list[EvaluatedQuery]] = defaultdict(list)
     for query in queries:
         of_sign[query.gloss].append(query)
     signs = []
-    for gloss, asked in of_sign.items():
-        ranks = tuple(query.rank for query in asked)
+    for gloss, own in of_sign.items():
+        ranks = tuple(query.rank for query in own)
         if any(rank != 1 for rank in ranks):
-            mistaken = Counter(query.best for query in asked if query.best is not None and query.best != gloss)
-            signs.append(SignResult(gloss, _dcg(ranks), ranks, tuple(best for best, _ in mistaken.most_common())))
+            mistaken = Counter(query.best for query in own if query.best is not None and query.best != gloss)
+            taken_for = tuple(best for best, _ in mistaken.most_common())
+            signs.append(SignResult(gloss, _metrics(ranks).dcg, ranks, taken_for))
     return tuple(sorted(signs, key=lambda sign: (sign.dcg, sign.gloss)))
 
 
-def _dcg(ranks: Sequence[int | None]) -> float:
-    return _mean_percent([1 / math.log2(rank + 1) if rank else 0.0 for rank in ranks])
-
-
-def _mean_percent(values: Sequence[float]) -> float:
-    return 100 * sum(values) / len(values)
+def _metrics(ranks: Sequence[int | None]) -> metrics.RetrievalMetrics:
+    """The metrics of ranks from 1."""
+    return metrics.retrieval_metrics([None if rank is None else rank - 1 for rank in ranks], RECALL_AT)

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, on the error stream."""
+"""JSON logs, one object a line, on the error stream."""
 
 import datetime
 import json
@@ -7,7 +7,7 @@ import sys
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON; what was given as `extra={"fields": ...}` becomes members."""
+    """Formats a record as one line of JSON; `extra={"fields": ...}` gives further members."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
@@ -24,7 +24,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_json() -> None:
-    """Make every logger of the process write JSON lines; the server's own log of requests is ours already."""
+    """Make every logger of the process write JSON lines; `access_log` replaces the server's own log of requests."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,11 +1,22 @@
-"""How long work tells how far it is."""
+"""Progress of long-running work: the callback, what was skipped, the states of a job."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
+class JobState(StrEnum):
+    """State of a background job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 @dataclass(frozen=True)
-class Skipped:
+class SkippedVideo:
     """A video, or a line of an entries file, that was left out of the dictionary."""
 
     video: str
@@ -15,17 +26,17 @@ class Skipped:
     """Of the entries file, from 1; None where a video of a plain folder was left out."""
 
 
-class Progress(Protocol):
-    """Told by long work, shown by a terminal or a job. Any call may raise to stop the work."""
+class ProgressCallback(Protocol):
+    """Called by long-running work. Any method may raise to stop the work."""
 
-    def phase(self, name: str, total: int) -> None:
-        """Begin a phase of `total` steps."""
+    def start_phase(self, name: str, total: int) -> None:
+        """A phase of `total` steps starts."""
         ...
 
     def advance(self) -> None:
         """One step of the phase is done."""
         ...
 
-    def skip(self, skipped: Skipped) -> None:
-        """Something was left out, and why."""
+    def report_skipped(self, skipped: SkippedVideo) -> None:
+        """A video was left out, and why."""
         ...

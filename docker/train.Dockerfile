@@ -45,6 +45,7 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics
 WORKDIR /opt/signdex
 COPY --from=build /opt/venv /opt/venv
+COPY pyproject.toml ./
 COPY app app
 COPY index index
 COPY model model

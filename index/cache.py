@@ -1,4 +1,4 @@
-"""What the encoder gave for the windows of a clip, kept so that a reindex embeds only what is new or changed.
+"""The cache of window embeddings: a reindex embeds only clips that are new or changed.
 
 One SQLite file, by content: a video that is renamed, or listed under another gloss, is not embedded again. Losing it
 costs time, never data. So whatever is wrong with it becomes a note, and the work goes on without what it held.
@@ -46,7 +46,7 @@ class ClipKey:
     """Of the file's bytes, in hex."""
     encoder_id: str
     settings: str
-    """How the clip is cut into windows, in words of the one who cuts."""
+    """How the clip becomes windows: `Embedder.settings` of model."""
     start_s: float
     end_s: float | None
     mirrored: bool
@@ -72,7 +72,7 @@ class EmbeddingCache:
 
         Args:
             path: made when it does not exist.
-            run: what the work that embeds now is called; by default no other one is called so.
+            run: name of the run that embeds now; unique by default.
         """
         self._path = path
         self._run = run or secrets.token_hex(6)
@@ -82,7 +82,7 @@ class EmbeddingCache:
         try:
             self._database = _open(path)
         except (sqlite3.DatabaseError, OSError) as error:
-            self._mend(error)
+            self._recover(error)
 
     def get(self, key: ClipKey, *, of_this_run: bool = False) -> WindowEmbeddings | None:
         """What is kept for a clip; None where nothing is, or what is was damaged.
@@ -92,7 +92,7 @@ class EmbeddingCache:
             of_this_run: only what was put under the run of this cache.
         """
         run = self._run if of_this_run else None
-        with self._tolerantly() as database:
+        with self._noting_errors() as database:
             found = database.execute(
                 f"SELECT num, dim, data, crc32 FROM windows WHERE {KEY} AND coalesce(run = ?, 1)", (*_columns(key), run)
             ).fetchone()
@@ -102,13 +102,13 @@ class EmbeddingCache:
     def put(self, rows: Iterable[tuple[ClipKey, WindowEmbeddings]]) -> None:
         """Keep clips, all of them or none."""
         packed = [(*_columns(key), *_pack(windows), time.time(), self._run) for key, windows in rows]
-        with self._tolerantly() as database, database:
+        with self._noting_errors() as database, database:
             database.executemany(f"INSERT OR REPLACE INTO windows VALUES ({', '.join('?' * 12)})", packed)
 
     def touch(self, keys: Iterable[ClipKey]) -> None:
         """Note that clips were used, so that pruning takes others first."""
         now = time.time()
-        with self._tolerantly() as database, database:
+        with self._noting_errors() as database, database:
             database.executemany(f"UPDATE windows SET used_at = ? WHERE {KEY}", ((now, *_columns(key)) for key in keys))
 
     def prune(self, max_bytes: int) -> int:
@@ -117,7 +117,7 @@ class EmbeddingCache:
         Returns:
             How many rows went. Their place in the file is used again.
         """
-        with self._tolerantly() as database, database:
+        with self._noting_errors() as database, database:
             newest_first = database.execute(
                 "SELECT rowid, sum(length(data)) OVER (ORDER BY used_at DESC, rowid DESC) FROM windows"
             )
@@ -139,14 +139,14 @@ class EmbeddingCache:
         self.close()
 
     @contextmanager
-    def _tolerantly(self) -> Iterator[sqlite3.Connection]:
+    def _noting_errors(self) -> Iterator[sqlite3.Connection]:
         """Run the block on the database; what the database can't do becomes a note, and the block ends there."""
         try:
             yield self._database or _nothing()
         except sqlite3.DatabaseError as error:
-            self._mend(error)
+            self._recover(error)
 
-    def _mend(self, error: Exception) -> None:
+    def _recover(self, error: Exception) -> None:
         """Set a file aside that is no whole database and begin a new one; where that does not help, do without."""
         self.close()
         code = getattr(error, "sqlite_errorcode", None)

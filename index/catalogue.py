@@ -1,4 +1,4 @@
-"""What a dictionary can tell without any vector: its signs by text, its entries by id, and what one can filter by."""
+"""What a dictionary answers without vectors: signs by text, entries by id, and values to filter by."""
 
 import unicodedata
 from collections import defaultdict
@@ -11,7 +11,7 @@ from index.errors import EntryUnknownError, SignUnknownError
 
 @dataclass(frozen=True)
 class Filters:
-    """Which entries are looked at; None for all."""
+    """Which entries count; None for all."""
 
     language: str | None = None
     tag: str | None = None

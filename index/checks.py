@@ -1,4 +1,4 @@
-"""What is found out about vectors before they are published: that each finds itself, and which are nearly the same."""
+"""The self-check of vectors before they are published: each finds itself, and near duplicates are reported."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from index.errors import SelfCheckError
 from index.protocol import Floats, Ints, VectorIndex
 
 MAX_CHECKED = 20_000
-"""Rows that are looked up; of more, so many, evenly spread. Every look-up goes over all vectors."""
+"""The most rows that are looked up, evenly spread: every look-up goes over all vectors."""
 NUM_NEAREST = 8
 BATCH = 256
 STORAGE_ROUNDING = 2e-3
 """Two cosines that differ by less may change places where vectors are stored in half precision."""
-NEARLY_SAME = 0.995
+NEAR_DUPLICATE_COSINE = 0.995
 """Cosine from which two videos of different signs are reported: the same video twice, or a wrong gloss."""
 MAX_REPORTED = 100
 """Pairs that are listed, the most alike first."""
@@ -34,8 +34,8 @@ class NearDuplicate:
 
 
 @dataclass(frozen=True)
-class Examination:
-    """What was found out."""
+class SelfCheck:
+    """The result of a self-check."""
 
     num_checked: int
     """Vectors that were looked up and came first for themselves."""
@@ -44,19 +44,19 @@ class Examination:
     """The most alike of them."""
 
 
-def examine(
+def self_check(
     vector_index: VectorIndex,
     vectors: Floats,
     entries: Sequence[Entry],
-    advance: Callable[[int], None] = lambda _: None,
-) -> Examination:
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> SelfCheck:
     """Look vectors up in the index that is about to be published.
 
     Args:
         vector_index: built from the vectors.
         vectors: [N, D] float32, unit rows.
         entries: N of them; entry i belongs to vector i.
-        advance: told after each batch how many more were looked up; may raise to stop.
+        on_batch: called after each batch with how many rows it looked up; may raise to stop.
 
     Raises:
         SelfCheckError: a vector is not the nearest to itself.
@@ -71,13 +71,13 @@ def examine(
             known = pairs.get(near.ids)
             if known is None or near.score > known.score:
                 pairs[near.ids] = near
-        advance(len(batch))
+        on_batch(len(batch))
     by_score = sorted(pairs.values(), key=lambda near: (-near.score, near.ids))
-    return Examination(len(rows), len(by_score), tuple(by_score[:MAX_REPORTED]))
+    return SelfCheck(len(rows), len(by_score), tuple(by_score[:MAX_REPORTED]))
 
 
 def checked_rows(num_vectors: int) -> Ints:
-    """The rows that `examine` looks up, ascending."""
+    """The rows that `self_check` looks up, ascending."""
     return np.unique(np.linspace(0, num_vectors - 1, min(num_vectors, MAX_CHECKED)).round().astype(np.int64))
 
 
@@ -95,7 +95,7 @@ def _require_self_first(batch: Ints, found: Ints, vectors: Floats, entries: Sequ
 
 def _near_duplicates(batch: Ints, found: Ints, vectors: Floats, entries: Sequence[Entry]) -> Iterator[NearDuplicate]:
     cosines = np.einsum("id,ijd->ij", vectors[batch], vectors[found])
-    for i, j in np.argwhere(cosines >= NEARLY_SAME).tolist():
+    for i, j in np.argwhere(cosines >= NEAR_DUPLICATE_COSINE).tolist():
         one, other = sorted((entries[batch[i]], entries[found[i, j]]), key=lambda entry: entry.id)
         if (one.gloss, one.language) != (other.gloss, other.language):
             score = round(min(1.0, float(cosines[i, j])), 6)

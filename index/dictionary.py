@@ -9,7 +9,7 @@ import numpy as np
 from index.catalogue import NO_FILTERS, Catalogue, Facets, Filters, SignPage, SignRecord
 from index.entries import Entry, Sign
 from index.errors import EncoderMismatchError, VectorsError
-from index.protocol import Allowed, Floats, Ints, VectorIndex, unit_rows
+from index.protocol import AllowedRows, Floats, Ints, VectorIndex, unit_rows
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Dictionary:
             vector: [D] float32, unit length.
             k: how many signs, >= 1.
             encoder_id: the encoder that made the vector.
-            filters: entries that do not pass are not looked at, as if the dictionary were without them.
+            filters: entries that do not pass are left out, as if the dictionary were without them.
 
         Raises:
             EncoderMismatchError: the vector comes from another encoder.
@@ -138,7 +138,7 @@ class Dictionary:
         others = np.ones(len(self.entries), np.bool_)
         others[own] = False
         as_filmed = [row for row in own.tolist() if not self.entries[row].mirrored]
-        return self._hits(unit_rows(self._vectors[as_filmed]), k, Allowed(others, other_than=sign_id))
+        return self._hits(unit_rows(self._vectors[as_filmed]), k, AllowedRows(others, other_than=sign_id))
 
     def sign(self, sign_id: str) -> SignRecord:
         """See `Catalogue.sign`."""
@@ -158,7 +158,7 @@ class Dictionary:
         """See `Catalogue.facets`."""
         return self._catalogue.facets()
 
-    def _allowed(self, filters: Filters) -> Allowed | None:
+    def _allowed(self, filters: Filters) -> AllowedRows | None:
         """Which rows pass; None where all do."""
         if filters == NO_FILTERS:
             return None
@@ -170,9 +170,9 @@ class Dictionary:
             tagged = np.zeros(len(self.entries), np.bool_)
             tagged[self._rows_of_tag.get(filters.tag, [])] = True
             flags &= tagged
-        return Allowed(flags, filters)
+        return AllowedRows(flags, filters)
 
-    def _hits(self, queries: Floats, k: int, allowed: Allowed | None) -> tuple[Hit, ...]:
+    def _hits(self, queries: Floats, k: int, allowed: AllowedRows | None) -> tuple[Hit, ...]:
         """The k signs nearest to any of the queries [Q, D]."""
         if allowed is not None and not allowed.flags.any():
             return ()
@@ -180,7 +180,7 @@ class Dictionary:
         hits.sort(key=lambda hit: -hit.score)
         return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], start=1))
 
-    def _nearest_signs(self, queries: Floats, k: int, allowed: Allowed | None) -> set[int]:
+    def _nearest_signs(self, queries: Floats, k: int, allowed: AllowedRows | None) -> set[int]:
         """Numbers of signs, among them the k nearest; asks for more rows while a few signs take them all.
 
         What is not among the k signs that a query is nearest to can't be among the k that all queries are.
@@ -194,7 +194,7 @@ class Dictionary:
                 return {sign for nearest in signs for sign in nearest}
             num_rows *= 4
 
-    def _hit(self, sign: int, queries: Floats, allowed: Allowed | None) -> Hit:
+    def _hit(self, sign: int, queries: Floats, allowed: AllowedRows | None) -> Hit:
         """The hit for one sign, not ranked yet."""
         rows = self._rows_of_sign[sign]
         if allowed is not None:

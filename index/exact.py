@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from index.protocol import Allowed, Floats, Ints, checked_queries, num_found, unit_rows
+from index.protocol import AllowedRows, Floats, Ints, checked_queries, num_found, unit_rows
 
 
 class ExactIndex:
@@ -26,7 +26,7 @@ class ExactIndex:
         """Numbers per vector."""
         return int(self._vectors.shape[1])
 
-    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: AllowedRows | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`. Equal scores come in row order."""
         rows = checked_queries(queries, k, self.dim)
         num = num_found(k, self.num_vectors, allowed)

@@ -7,12 +7,12 @@ import faiss
 import numpy as np
 
 from index.errors import VectorsError
-from index.protocol import Allowed, Floats, Ints, checked_queries, num_found, unit_rows
+from index.protocol import AllowedRows, Floats, Ints, checked_queries, num_found, unit_rows
 
 BACKEND = "faiss-flat-fp16"
 
 
-class FlatVectors:
+class FlatIndex:
     """What every flat index of FAISS, wherever it lies, knows of its vectors."""
 
     def __init__(self, flat: faiss.Index) -> None:
@@ -29,13 +29,13 @@ class FlatVectors:
         return int(self._flat.d)
 
 
-class FaissIndex(FlatVectors):
+class FaissIndex(FlatIndex):
     """Cosine search as inner product over unit vectors in float16: half the memory, the same neighbours.
 
     Scores are off by the rounding of the storage, under 1e-3.
     """
 
-    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: AllowedRows | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`."""
         rows = checked_queries(queries, k, self.dim)
         num = num_found(k, self.num_vectors, allowed)
@@ -58,7 +58,7 @@ class FaissIndex(FlatVectors):
             raise OSError(f"{path}: {error}") from error
 
 
-def _only(allowed: Allowed | None) -> faiss.SearchParameters | None:
+def _only(allowed: AllowedRows | None) -> faiss.SearchParameters | None:
     """The wish to look at some vectors only, as FAISS takes it."""
     if allowed is None:
         return None

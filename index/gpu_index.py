@@ -6,14 +6,14 @@ import faiss
 
 from index.errors import IndexDeviceError
 from index.exact import ExactIndex
-from index.faiss_index import FlatVectors
-from index.protocol import Allowed, Floats, Ints, checked_queries, num_found, unit_rows
+from index.faiss_index import FlatIndex
+from index.protocol import AllowedRows, Floats, Ints, checked_queries, num_found, unit_rows
 
 MAX_K = 2048
 """The most neighbours that FAISS finds on a GPU."""
 
 
-class GpuIndex(FlatVectors):
+class GpuIndex(FlatIndex):
     """Cosine search on one GPU.
 
     FAISS neither selects rows on a GPU nor finds more than 2,048 neighbours there. Searches that need more go to the
@@ -40,7 +40,7 @@ class GpuIndex(FlatVectors):
         self._exact = ExactIndex(rows)
         self._lock = threading.Lock()  # the GPU's scratch memory is not to be shared between threads
 
-    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: AllowedRows | None = None) -> tuple[Floats, Ints]:
         """See `VectorIndex.search`."""
         rows = checked_queries(queries, k, self.dim)
         num = num_found(k, self.num_vectors, allowed)

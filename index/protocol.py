@@ -19,8 +19,8 @@ UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Allowed:
-    """Which rows are looked at, said twice: an index in this process takes the flags, one elsewhere the rule."""
+class AllowedRows:
+    """Which rows a search may find, in two forms: an index in this process takes flags, one on a server the rule."""
 
     flags: Flags
     """[N]"""
@@ -43,17 +43,17 @@ class VectorIndex(Protocol):
         """Numbers per vector."""
         ...
 
-    def search(self, queries: Floats, k: int, allowed: Allowed | None = None) -> tuple[Floats, Ints]:
+    def search(self, queries: Floats, k: int, allowed: AllowedRows | None = None) -> tuple[Floats, Ints]:
         """Find the nearest vectors of each query.
 
         Args:
             queries: [Q, D] float32, unit rows.
             k: how many per query, >= 1; at most all vectors are given.
-            allowed: which vectors are looked at; None for all.
+            allowed: which vectors may be found; None for all.
 
         Returns:
             Scores [Q, n] float32, cosine, highest first, and the rows [Q, n] int64 they belong to; n is k, or the
-            number of vectors that are looked at where those are fewer.
+            number of allowed vectors where those are fewer.
 
         Raises:
             VectorsError: the queries are not [Q, D] of this index, k < 1, or `allowed` has another size.
@@ -65,7 +65,7 @@ class VectorIndex(Protocol):
 class VectorServer(Protocol):
     """A server that keeps the vectors of snapshots and searches them. What it has is derived: files are the truth."""
 
-    def opened(self, snapshot_id: str, encoder_id: str, vectors: Floats, entries: Sequence[Entry]) -> VectorIndex:
+    def open_index(self, snapshot_id: str, encoder_id: str, vectors: Floats, entries: Sequence[Entry]) -> VectorIndex:
         """The index of a snapshot, whose vectors are brought to the server first where it does not have them.
 
         Args:
@@ -80,11 +80,11 @@ class VectorServer(Protocol):
         """
         ...
 
-    def point_at(self, snapshot_id: str, encoder_id: str) -> None:
+    def set_current(self, snapshot_id: str, encoder_id: str) -> None:
         """Note on the server which snapshot is the current one, for whoever looks there; nothing here reads it.
 
         Raises:
-            IndexServerError: see `opened`.
+            IndexServerError: see `open_index`.
         """
         ...
 
@@ -92,7 +92,7 @@ class VectorServer(Protocol):
         """Remove the vectors of snapshots that are neither named nor in use anywhere; gives the names of what went.
 
         Raises:
-            IndexServerError: see `opened`.
+            IndexServerError: see `open_index`.
         """
         ...
 
@@ -116,7 +116,7 @@ def unit_rows(vectors: Floats) -> Floats:
     return rows
 
 
-def num_found(k: int, num_vectors: int, allowed: Allowed | None) -> int:
+def num_found(k: int, num_vectors: int, allowed: AllowedRows | None) -> int:
     """How many rows a search gives per query.
 
     Raises:

@@ -14,12 +14,11 @@ replaced. The one that was published before stays for going back; older ones go.
 import datetime
 import errno
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,38 +50,26 @@ from index.snapshot_files import (
     write_entries,
     write_vectors,
 )
+from index.snapshot_manifest import (
+    CURRENT,
+    ENTRIES,
+    INDEX,
+    MANIFEST,
+    SNAPSHOT_ID,
+    VECTORS,
+    Manifest,
+    current_id,
+    file_difference,
+    read_manifest,
+    snapshot_folders,
+)
 
-SCHEMA = 1
-CURRENT = "CURRENT"
 FOLDER = "FOLDER"
-MANIFEST = "manifest.json"
-VECTORS = "vectors.npy"
-ENTRIES = "entries.jsonl"
-INDEX = "index.faiss"
-UNTIDY = (errno.EWOULDBLOCK, errno.EROFS, errno.EACCES, errno.EPERM)
+CLEANING_REFUSED = (errno.EWOULDBLOCK, errno.EROFS, errno.EACCES, errno.EPERM)
 """Why leftovers stay: another process writes, or this one may only read. They do a reader no harm."""
 TRASH_PREFIX = ".trash-"
-SNAPSHOT_ID = re.compile("[0-9a-f]{12}")
 
 Device = Literal["cpu", "cuda"]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a snapshot says about itself."""
-
-    snapshot_id: str
-    encoder_id: str
-    dim: int
-    created_at: str
-    """ISO 8601, UTC."""
-    counts: Mapping[str, int]
-    """`entries`, `signs`, `vectors`."""
-    sha256: Mapping[str, str]
-    """Per file, in hex."""
-    report: Mapping[str, Any] = field(default_factory=dict)
-    """What the maker wants to be known: settings, skipped videos, what was found out about the vectors."""
-    schema: int = SCHEMA
 
 
 def publish(
@@ -122,7 +109,9 @@ def publish(
         raise SnapshotWriteError(f"snapshot not written to {folder}: {error}; what was published stays") from error
 
 
-def current_if_same(folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str) -> Manifest | None:
+def current_if_unchanged(
+    folder: Path, vectors: Floats, entries: Sequence[Entry], *, encoder_id: str
+) -> Manifest | None:
     """The current snapshot, where these vectors and entries would only repeat it and its files are whole; else None.
 
     Args:
@@ -136,7 +125,7 @@ def current_if_same(folder: Path, vectors: Floats, entries: Sequence[Entry], *, 
     except SnapshotError:
         return None
     snapshot = folder / manifest.snapshot_id
-    if manifest.encoder_id != encoder_id or any(_difference(snapshot, manifest, name) for name in manifest.sha256):
+    if manifest.encoder_id != encoder_id or any(file_difference(snapshot, manifest, name) for name in manifest.sha256):
         return None
     if not np.array_equal(read_vectors(snapshot / VECTORS), vectors):
         return None
@@ -150,12 +139,12 @@ def load(
     device: Device = "cpu",
     server: VectorServer | None = None,
 ) -> Dictionary:
-    """Load a snapshot, the current one unless told otherwise, and check it against its manifest.
+    """Load a snapshot, by default the current one, and check it against its manifest.
 
     Args:
         folder: the snapshots folder.
         snapshot_id: which; None for the current one.
-        device: where its vectors are searched. What is asked for is obtained, or refused.
+        device: where its vectors are searched: exactly there, or an error.
         server: searches them instead; they are brought there where it does not have them.
 
     Raises:
@@ -170,7 +159,7 @@ def load(
     snapshot = folder / snapshot_id
     manifest = read_manifest(snapshot)
     for name in (VECTORS, ENTRIES):
-        if reason := _difference(snapshot, manifest, name):
+        if reason := file_difference(snapshot, manifest, name):
             raise SnapshotDamagedError(f"snapshot {manifest.snapshot_id}: {reason}; index the dictionary again")
     vectors = read_vectors(snapshot / VECTORS)
     with without_collecting():
@@ -190,7 +179,7 @@ def load(
 def activate(
     folder: Path, snapshot_id: str, *, encoder_id: str, device: Device = "cpu", server: VectorServer | None = None
 ) -> Dictionary:
-    """Make a snapshot that is on disk the current one, once it has proved whole; the one before stays.
+    """Make a snapshot on disk the current one once its files are verified; the one before stays.
 
     Args:
         folder: the snapshots folder.
@@ -214,28 +203,12 @@ def activate(
             _point_current_at(folder, snapshot_id)
             if server is not None:
                 with suppress(IndexServerError):  # the file says which is current
-                    server.point_at(loaded.snapshot_id, loaded.encoder_id)
+                    server.set_current(loaded.snapshot_id, loaded.encoder_id)
     except FileNotFoundError as error:
         raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
     except OSError as error:
         raise SnapshotWriteError(f"{folder / CURRENT} not replaced: {error}; what was current still is") from error
     return loaded
-
-
-def current_id(folder: Path) -> str:
-    """The id that CURRENT names.
-
-    Raises:
-        SnapshotMissingError: nothing was published here.
-        SnapshotDamagedError: CURRENT holds no id.
-    """
-    try:
-        named = (folder / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
-    except FileNotFoundError as error:
-        raise SnapshotMissingError(f"no snapshot was published in {folder} yet") from error
-    if not SNAPSHOT_ID.fullmatch(named):
-        raise SnapshotDamagedError(f"{folder / CURRENT} holds {named[:40]!r}; it must name a snapshot, 12 hex digits")
-    return named
 
 
 def folder_id(folder: Path) -> str:
@@ -259,38 +232,7 @@ def folder_id(folder: Path) -> str:
     return named
 
 
-def read_manifest(snapshot: Path) -> Manifest:
-    """The manifest of one snapshot folder.
-
-    Raises:
-        SnapshotMissingError: there is no such folder.
-        SnapshotDamagedError: it has no manifest, or one that is not understood.
-    """
-    if not (SNAPSHOT_ID.fullmatch(snapshot.name) and snapshot.is_dir()):
-        raise SnapshotMissingError(f"there is no snapshot {snapshot.name} in {snapshot.parent}")
-    try:
-        manifest = Manifest(**json.loads((snapshot / MANIFEST).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise SnapshotDamagedError(f"snapshot {snapshot.name}: {MANIFEST} is not readable: {error}") from error
-    if manifest.schema != SCHEMA:
-        raise SnapshotDamagedError(
-            f"snapshot {snapshot.name} has schema {manifest.schema}; this version reads {SCHEMA}"
-        )
-    return manifest
-
-
-def manifests(folder: Path) -> list[Manifest]:
-    """The manifests of all readable snapshots, newest first."""
-    found = []
-    for snapshot in _snapshots(folder):
-        try:
-            found.append(read_manifest(snapshot))
-        except SnapshotError:  # a damaged one is no choice to offer; loading it says what is wrong
-            continue
-    return sorted(found, key=lambda manifest: manifest.created_at, reverse=True)
-
-
-def clean(folder: Path) -> list[str]:
+def remove_leftovers(folder: Path) -> list[str]:
     """Remove what a killed writer left behind; nothing while another process writes, or where nothing can be written.
 
     Returns:
@@ -305,7 +247,7 @@ def clean(folder: Path) -> list[str]:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             return sorted(path.name for path in leftovers)
     except OSError as error:
-        if error.errno not in UNTIDY:
+        if error.errno not in CLEANING_REFUSED:
             raise
         return []
 
@@ -341,7 +283,7 @@ def _publish(
     try:
         manifest = _write_files(staging, draft, rows, entries, built)
         # Whoever sees the new CURRENT finds its vectors on the server.
-        opened = server.opened(manifest.snapshot_id, manifest.encoder_id, rows, entries) if server else None
+        opened = server.open_index(manifest.snapshot_id, manifest.encoder_id, rows, entries) if server else None
         staging.rename(folder / manifest.snapshot_id)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
@@ -352,8 +294,8 @@ def _publish(
     _remove_all_but(folder, {manifest.snapshot_id, previous})
     if server is not None:
         with suppress(IndexServerError):  # it is published; the next one that publishes tidies up after both
-            server.point_at(manifest.snapshot_id, manifest.encoder_id)
-            server.drop_all_but({path.name for path in _snapshots(folder)})
+            server.set_current(manifest.snapshot_id, manifest.encoder_id)
+            server.drop_all_but({path.name for path in snapshot_folders(folder)})
     del opened  # in use until here
     return manifest
 
@@ -378,17 +320,10 @@ def _point_current_at(folder: Path, snapshot_id: str) -> None:
 
 def _remove_all_but(folder: Path, kept: set[str | None]) -> None:
     """Remove other snapshots. Renamed first, so that half of one never looks like a snapshot."""
-    for snapshot in _snapshots(folder):
+    for snapshot in snapshot_folders(folder):
         if snapshot.name not in kept:
             trash = snapshot.rename(folder / f"{TRASH_PREFIX}{snapshot.name}")
-            shutil.rmtree(trash, ignore_errors=True)  # `clean` takes the rest
-
-
-def _snapshots(folder: Path) -> list[Path]:
-    """The snapshot folders, in no order."""
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if SNAPSHOT_ID.fullmatch(path.name)]
+            shutil.rmtree(trash, ignore_errors=True)  # `remove_leftovers` takes the rest
 
 
 def _check_entries(entries: Sequence[Entry], num_vectors: int) -> None:
@@ -402,16 +337,6 @@ def _check_entries(entries: Sequence[Entry], num_vectors: int) -> None:
         seen.add((entry.id, entry.mirrored))
 
 
-def _difference(snapshot: Path, manifest: Manifest, name: str) -> str | None:
-    """Why a file is not the one that was published, or None where it is."""
-    expected = manifest.sha256.get(name)
-    try:
-        actual = sha256(snapshot / name)
-    except OSError as error:
-        return f"{name} is not readable: {error}"
-    return None if actual == expected else f"{name} has sha256 {actual[:12]}, the manifest says {str(expected)[:12]}"
-
-
 def _vector_index(
     snapshot: Path,
     manifest: Manifest,
@@ -420,15 +345,15 @@ def _vector_index(
     device: Device,
     server: VectorServer | None,
 ) -> tuple[VectorIndex, tuple[str, ...]]:
-    """The index, where it is asked to be, and what an operator should know of it."""
+    """The index on the device or server that was requested, and notes for the operator."""
     if server is not None:
-        return server.opened(manifest.snapshot_id, manifest.encoder_id, vectors, entries), ()
+        return server.open_index(manifest.snapshot_id, manifest.encoder_id, vectors, entries), ()
     return (GpuIndex(vectors), ()) if device == "cuda" else _derived_index(snapshot, manifest, vectors)
 
 
 def _derived_index(snapshot: Path, manifest: Manifest, vectors: Floats) -> tuple[VectorIndex, tuple[str, ...]]:
-    """The index as it lies on disk, or made anew, and then a note that says why."""
-    reason = _difference(snapshot, manifest, INDEX)
+    """The index from its file, or built anew with a note that says why."""
+    reason = file_difference(snapshot, manifest, INDEX)
     if reason is None:
         try:
             return faiss_index.read(snapshot / INDEX, *vectors.shape), ()

@@ -43,7 +43,7 @@ def read_entries(path: Path) -> list[Entry]:
     """The entries, in the order of the vectors."""
     # Lines hold no raw line break, so all of them make one JSON array: much faster than one call for each.
     lines = path.read_bytes().decode().removesuffix("\n").replace("\n", ",")
-    return [_entry(told) for told in json.loads(f"[{lines}]")]
+    return [_entry(values) for values in json.loads(f"[{lines}]")]
 
 
 @contextmanager
@@ -94,14 +94,14 @@ def without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _entry(told: dict[str, Any]) -> Entry:
+def _entry(values: dict[str, Any]) -> Entry:
     """An entry from its line; the dict is used up."""
-    if "tags" in told:
-        told["tags"] = tuple(told["tags"])
-    return Entry(**told)
+    if "tags" in values:
+        values["tags"] = tuple(values["tags"])
+    return Entry(**values)
 
 
 def _line(entry: Entry) -> str:
     """An entry as JSON, without what is as usual."""
-    told = {name: value for name, default in FIELDS if (value := getattr(entry, name)) != default}
-    return json.dumps(told, ensure_ascii=False) + "\n"
+    values = {name: value for name, default in FIELDS if (value := getattr(entry, name)) != default}
+    return json.dumps(values, ensure_ascii=False) + "\n"

@@ -1,17 +1,17 @@
-"""From a video to windows of what an encoder takes: pictures, or skeletons."""
+"""From a video to the windows an encoder takes, of pictures or of skeletons: `open_clip`."""
 
 from contextlib import AbstractContextManager
 
-from model.config import Form
-from model.cut import DEFAULT_LIMITS, ClipStream, Cutting, open_windows
-from model.skeleton.cut import open_skeletons
+from model.clip_stream import DEFAULT_LIMITS, ClipStream, WindowingConfig, open_pictures
+from model.config import WindowForm
 from model.skeleton.estimator import Estimator
+from model.skeleton.skeleton_stream import open_skeletons
 from model.video import VideoLimits, VideoSource
 
 
 def open_clip(
     source: VideoSource,
-    cutting: Cutting,
+    windowing: WindowingConfig,
     estimator: Estimator | None,
     *,
     limits: VideoLimits = DEFAULT_LIMITS,
@@ -22,16 +22,16 @@ def open_clip(
 
     Args:
         source: a path, or a seekable binary file object.
-        cutting: how it is cut.
-        estimator: finds skeletons, where windows are made of those.
+        windowing: the windows to make.
+        estimator: finds skeletons; needed where windows are made of those.
         limits: what is refused.
-        start_s: where the stretch begins, seconds.
+        start_s: where the clip starts in the video, seconds.
         end_s: where it ends; None for the end of the video.
 
     Raises:
         VideoError: the video can't be used, and why; here or while reading.
     """
-    if cutting.form == Form.PICTURES:
-        return open_windows(source, cutting, limits=limits, start_s=start_s, end_s=end_s)
+    if windowing.form == WindowForm.PICTURES:
+        return open_pictures(source, windowing, limits=limits, start_s=start_s, end_s=end_s)
     assert estimator is not None, "windows of skeletons need an estimator"
-    return open_skeletons(source, cutting, estimator, limits=limits, start_s=start_s, end_s=end_s)
+    return open_skeletons(source, windowing, estimator, limits=limits, start_s=start_s, end_s=end_s)

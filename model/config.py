@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 Triple = tuple[int, int, int]
-SIZES = (
+POSITIVE_FIELDS = (
     "num_frames",
     "image_size",
     "patch_kernel",
@@ -24,9 +24,11 @@ SIZES = (
 """The fields of which nothing may be zero or less."""
 
 NUM_KEYPOINTS = 61
+MEDIAPIPE = "model.skeleton.estimator:open_mediapipe"
+"""Name of the pose estimator that serves. The ids of encoders and the keys of caches hold it: it must not change."""
 
 
-class Form(StrEnum):
+class WindowForm(StrEnum):
     """What an encoder's windows are made of, frame by frame."""
 
     PICTURES = "pictures"
@@ -46,7 +48,7 @@ class SkeletonConfig:
     """Frames in a window."""
     dim: int
     """Size of an embedding."""
-    form: Form = Form.METRES
+    form: WindowForm = WindowForm.METRES
 
     def __post_init__(self) -> None:
         """Refuse sizes that can't be.
@@ -57,7 +59,7 @@ class SkeletonConfig:
         for name in ("num_frames", "dim"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be more than 0")
-        if self.form == Form.PICTURES:
+        if self.form == WindowForm.PICTURES:
             raise ValueError(f"an encoder of skeletons does not take {self.form}")
 
     @property
@@ -118,8 +120,8 @@ class EncoderConfig:
     activity_hidden: int = 128
     """Hidden units of the activity head."""
     hand_px: int = 0
-    """Side of the square that is cut out around each hand and seen by a second Hiera, in pixels of the frame; 0: none.
-    Ours: a hand is a tenth of the picture and most of the sign."""
+    """Side of the square that is cropped around each hand for the hand branch, a second Hiera, in pixels of the frame;
+    0: no hand branch. Ours: a hand is a tenth of the picture and most of the sign."""
     hand_stem: tuple[int, ...] = ()
     """Like `stem`, of the hands' network."""
     hand_stages: tuple[int, ...] = ()
@@ -131,7 +133,7 @@ class EncoderConfig:
         Raises:
             ValueError: a size is not positive, a window does not divide into mask units, or channels not into heads.
         """
-        for name in SIZES:
+        for name in POSITIVE_FIELDS:
             value = getattr(self, name)
             if min(value if isinstance(value, tuple) else (value,), default=0) <= 0:
                 raise ValueError(f"{name} is {value}; it must be more than 0")
@@ -177,9 +179,9 @@ class EncoderConfig:
             raise ValueError(f"of the hands' network: {error}") from error
 
     @property
-    def form(self) -> Form:
+    def form(self) -> WindowForm:
         """What windows are made of."""
-        return Form.PICTURES
+        return WindowForm.PICTURES
 
     @property
     def window_shape(self) -> tuple[int, ...]:
@@ -257,10 +259,12 @@ def _validated(cls: type[Config], fields: dict[str, Any]) -> Config:
     try:
         return TypeAdapter(cls).validate_python(fields)
     except ValidationError as error:
-        raise ValueError("; ".join(_complaint(detail["loc"], detail["msg"]) for detail in error.errors())) from error
+        raise ValueError(
+            "; ".join(_error_message(detail["loc"], detail["msg"]) for detail in error.errors())
+        ) from error
 
 
-def _complaint(place: tuple[int | str, ...], message: str) -> str:
+def _error_message(place: tuple[int | str, ...], message: str) -> str:
     where = ".".join(map(str, place))
     return f"{where}: {message}" if where else message.removeprefix("Value error, ")
 
@@ -281,7 +285,7 @@ def tiny() -> EncoderConfig:
 
 
 def compact() -> EncoderConfig:
-    """Two frames of 256 pixels seen coarsely, their hands closely; what ships has five more blocks."""
+    """Two frames of 256 pixels seen coarsely, their hands by the hand branch; what ships has five more blocks."""
     return EncoderConfig(
         num_frames=2,
         image_size=256,

@@ -1,7 +1,4 @@
-"""From a video to its clip vector: decode, window, gate, encode, pool.
-
-Command: `python -m model.embed VIDEO...`.
-"""
+"""From a video to its clip vector: decode, window, gate, encode, pool. Command: `python -m model embed VIDEO...`."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,23 +11,31 @@ import numpy as np
 import typer
 
 from model.clip import open_clip
-from model.config import Form
-from model.cut import CUT_VERSION, DEFAULT_LIMITS, STILL, ClipStream, Cutting, MovingWindow, Seen
-from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints
+from model.clip_stream import (
+    DEFAULT_LIMITS,
+    STILL,
+    WINDOWING_VERSION,
+    ClipInfo,
+    ClipStream,
+    MovingWindow,
+    WindowingConfig,
+)
+from model.config import WindowForm
+from model.encoder import Encoder, EncoderInfo, Encoding, Flags, Floats, Ints, Windows, concatenate
 from model.errors import ModelError
 from model.motion import looked_at
 from model.pooling import pool
-from model.runtime import DEFAULT_ENCODER, OnnxEncoder
-from model.skeleton.cut import SKELETON_VERSION, mirrored_skeleton
+from model.runtime.onnx_encoder import DEFAULT_ENCODER, OnnxEncoder
 from model.skeleton.estimator import shared_estimator
-from model.video import VideoFacts, VideoLimits, VideoSource
+from model.skeleton.skeleton_stream import SKELETON_VERSION, mirror_skeleton
+from model.video import VideoInfo, VideoLimits, VideoSource
 
 UNTRAINED = "the encoder is untrained: the order of the hits means little"
 
 
 @dataclass(frozen=True)
 class ClipEmbedding:
-    """A clip as the index sees it, and what led there."""
+    """The vector of a clip, which the index stores, and the windows it was pooled from."""
 
     vector: Floats
     """[K D] unit length, of K parts in time: the encoder's `num_parts`."""
@@ -39,10 +44,10 @@ class ClipEmbedding:
     activity: Floats
     """[N, 2] in [0, 1], left and right hand; zero where the window was not encoded."""
     encoded: Flags
-    """[N], False where the motion gate spared the window."""
+    """[N], False where the motion gate left the window out."""
     start_s: Floats
     """[N] start of each window in the video, seconds."""
-    facts: VideoFacts
+    video_info: VideoInfo
     warnings: tuple[str, ...]
     """Sentences for whoever sent the clip."""
 
@@ -50,8 +55,8 @@ class ClipEmbedding:
 class Embedder:
     """Embeds clips with one encoder. Safe to share between threads.
 
-    `embed` does everything. Its steps can also be taken apart, to encode windows of several clips together: cut a video
-    (`model.cut`), `encode` batches of windows, then `clip_embedding`.
+    `embed` does everything. Its steps can also be taken one by one, to encode windows of several clips together: open a
+    video (`model.clip.open_clip`), `encode` batches of windows, then `clip_embedding`.
     """
 
     def __init__(
@@ -76,17 +81,22 @@ class Embedder:
         if not 0 < kept_share <= 1:
             raise ValueError(f"kept_share is {kept_share}; allowed is above 0 up to 1")
         self.encoder = encoder
-        self.cutting = Cutting.of(encoder.info, stride_frames=stride_frames, still=still)
+        self.windowing = WindowingConfig.of(encoder.info, stride_frames=stride_frames, still=still)
         self.kept_share = kept_share
         self.limits = limits
 
     @property
     def settings(self) -> str:
-        """Everything besides video and encoder that decides what `encode` gives, as a key for what is kept of it."""
-        cutting = self.cutting
-        if cutting.form != Form.PICTURES:
-            return f"skeleton={SKELETON_VERSION} stride={cutting.stride_frames} estimator={self.encoder.info.estimator}"
-        return f"cut={CUT_VERSION} stride={cutting.stride_frames} still={cutting.still:g} kept={self.kept_share:g}"
+        """Everything besides video and encoder that decides what `encode` gives, as a key of the embedding cache."""
+        windowing = self.windowing
+        if windowing.form != WindowForm.PICTURES:
+            return (
+                f"skeleton={SKELETON_VERSION} stride={windowing.stride_frames} estimator={self.encoder.info.estimator}"
+            )
+        return (
+            f"cut={WINDOWING_VERSION} stride={windowing.stride_frames} still={windowing.still:g}"
+            f" kept={self.kept_share:g}"
+        )
 
     def embed(self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None) -> ClipEmbedding:
         """Embed one clip.
@@ -96,7 +106,7 @@ class Embedder:
         """
         with self._open(source, start_s, end_s) as windows:
             encoded = joined([self.encode(batch) for batch in batches(windows, self.encoder.info.num_at_once)])
-        return clip_embedding(encoded, windows.seen, self.cutting, self.encoder.info)
+        return clip_embedding(encoded, windows.info, self.windowing, self.encoder.info)
 
     def embed_both(
         self, source: VideoSource, *, start_s: float = 0.0, end_s: float | None = None
@@ -112,36 +122,53 @@ class Embedder:
                 filmed.append(self.encode(batch))
                 flipped.append(self.encode([self.mirrored(window) for window in batch]))
         as_filmed, as_mirrored = (
-            clip_embedding(joined(parts), windows.seen, self.cutting, self.encoder.info) for parts in (filmed, flipped)
+            clip_embedding(joined(parts), windows.info, self.windowing, self.encoder.info)
+            for parts in (filmed, flipped)
         )
         return as_filmed, as_mirrored
 
     def mirrored(self, moving_window: MovingWindow) -> MovingWindow:
-        """The same window as a mirror shows it; its motion is the same."""
+        """The same window as if filmed in a mirror; its motion is the same."""
         window, motion = moving_window
-        sees_pictures = self.cutting.form == Form.PICTURES
-        frames = window.frames[:, :, ::-1] if sees_pictures else mirrored_skeleton(window.frames)
+        takes_pictures = self.windowing.form == WindowForm.PICTURES
+        frames = window.frames[:, :, ::-1] if takes_pictures else mirror_skeleton(window.frames)
         return replace(window, frames=frames), motion
 
     @contextmanager
     def _open(self, source: VideoSource, start_s: float, end_s: float | None) -> Iterator[ClipStream]:
-        """A clip's windows, with the estimator that finds skeletons for them where that is wanted."""
+        """A clip's windows, with the estimator where the encoder takes skeletons."""
         name = self.encoder.info.estimator
         with (
-            nullcontext() if name is None else shared_estimator(name).taken() as estimator,
-            open_clip(source, self.cutting, estimator, limits=self.limits, start_s=start_s, end_s=end_s) as windows,
+            nullcontext() if name is None else shared_estimator(name).acquire() as estimator,
+            open_clip(source, self.windowing, estimator, limits=self.limits, start_s=start_s, end_s=end_s) as windows,
         ):
             yield windows
 
     def encode(self, batch: Sequence[MovingWindow]) -> "EncodedWindows":
         """Encode windows, of one clip or of several."""
-        frames = np.stack([window.frames for window, _ in batch])
-        visible = looked_at(frames, self.encoder.info.config, self.kept_share)
         return EncodedWindows(
             np.array([window.start_frame for window, _ in batch]),
             np.array([motion for _, motion in batch]),
-            self.encoder.encode(frames, visible),
+            encode_windows(self.encoder, [window.frames for window, _ in batch], self.kept_share),
         )
+
+
+def encode_windows(encoder: Encoder, windows: Sequence[Windows], kept_share: float) -> Encoding:
+    """Encode windows of one clip or of several in one run of the encoder.
+
+    Args:
+        encoder: what encodes.
+        windows: [num_frames, ...] each, at least one.
+        kept_share: of the mask units of pictures, those that move most; 1 encodes all.
+
+    Raises:
+        ValueError: the encoder gave another number of rows.
+    """
+    stacked = np.stack(windows)
+    encoding = encoder.encode(stacked, looked_at(stacked, encoder.info.config, kept_share))
+    if len(encoding.embedding) != len(stacked) or len(encoding.activity) != len(stacked):
+        raise ValueError(f"the encoder gave {len(encoding.embedding)} rows for {len(stacked)} windows")
+    return encoding
 
 
 @dataclass(frozen=True)
@@ -154,8 +181,7 @@ class EncodedWindows:
 
     def rows(self, start: int, end: int) -> "EncodedWindows":
         """Some of them."""
-        encoding = Encoding(self.encoding.embedding[start:end], self.encoding.activity[start:end])
-        return EncodedWindows(self.start_frames[start:end], self.motion[start:end], encoding)
+        return EncodedWindows(self.start_frames[start:end], self.motion[start:end], self.encoding.rows(start, end))
 
 
 def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
@@ -163,23 +189,22 @@ def joined(parts: Sequence[EncodedWindows]) -> EncodedWindows:
     return EncodedWindows(
         np.concatenate([part.start_frames for part in parts]),
         np.concatenate([part.motion for part in parts]),
-        Encoding(
-            np.concatenate([part.encoding.embedding for part in parts]),
-            np.concatenate([part.encoding.activity for part in parts]),
-        ),
+        concatenate([part.encoding for part in parts]),
     )
 
 
-def clip_embedding(windows: EncodedWindows, seen: Seen, cutting: Cutting, info: EncoderInfo) -> ClipEmbedding:
-    """Pool the windows of a clip, wherever they were cut and encoded.
+def clip_embedding(
+    windows: EncodedWindows, clip_info: ClipInfo, windowing: WindowingConfig, info: EncoderInfo
+) -> ClipEmbedding:
+    """Pool the windows of a clip, wherever they were decoded and encoded.
 
     Args:
         windows: those in which something moves; at least one.
-        seen: what was learnt of the clip while it was cut.
-        cutting: how it was cut.
+        clip_info: what is known of the clip since all of it was read.
+        windowing: the windows that were made.
         info: of the encoder.
     """
-    starts = seen.starts(cutting)
+    starts = clip_info.starts(windowing)
     rows = np.searchsorted(starts, windows.start_frames)
     embeddings = np.zeros((len(starts), info.config.dim), np.float32)
     activity = np.zeros((len(starts), 2), np.float32)
@@ -190,19 +215,21 @@ def clip_embedding(windows: EncodedWindows, seen: Seen, cutting: Cutting, info: 
         embeddings=embeddings,
         activity=activity,
         encoded=encoded,
-        start_s=seen.window_start_s(cutting),
-        facts=seen.facts,
-        warnings=(*seen.warnings, *_warnings(windows, seen.facts, cutting, info)),
+        start_s=clip_info.window_start_s(windowing),
+        video_info=clip_info.video_info,
+        warnings=(*clip_info.warnings, *_warnings(windows, clip_info.video_info, windowing, info)),
     )
 
 
-def _warnings(windows: EncodedWindows, facts: VideoFacts, cutting: Cutting, info: EncoderInfo) -> Iterator[str]:
-    if facts.num_frames < cutting.num_frames:
+def _warnings(
+    windows: EncodedWindows, video_info: VideoInfo, windowing: WindowingConfig, info: EncoderInfo
+) -> Iterator[str]:
+    if video_info.num_frames < windowing.num_frames:
         yield (
-            f"the clip has {facts.num_frames} frames at {info.fps:g} per second, a window {cutting.num_frames}:"
+            f"the clip has {video_info.num_frames} frames at {info.fps:g} per second, a window {windowing.num_frames}:"
             " its last frame was repeated"
         )
-    if windows.motion.max() < cutting.still:
+    if windows.motion.max() < windowing.still:
         yield "nothing moves in this clip; is a signer in the picture?"
     if not info.trained:
         yield UNTRAINED
@@ -232,7 +259,7 @@ def describe(path: Path, clip: ClipEmbedding, encoder_id: str) -> dict[str, obje
             {"start_s": round(float(start), 3), "left": round(float(left), 4), "right": round(float(right), 4)}
             for start, (left, right) in zip(clip.start_s, clip.activity, strict=True)
         ],
-        "facts": asdict(clip.facts),
+        "facts": asdict(clip.video_info),
         "warnings": list(clip.warnings),
     }
 
@@ -251,7 +278,7 @@ def main(
     threads: Annotated[int, typer.Option(help="Of the encoder; 0 takes all cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per video, with the vector.")] = False,
 ) -> None:
-    """Embed videos and say what was seen in them. Exits with 1 when one of them can't be used."""
+    """Embed videos and describe what was found in them. Exits with 1 when one of them can't be used."""
     failed = False
     try:
         embedder = Embedder(OnnxEncoder(encoder, threads=threads), stride_frames=stride_frames, kept_share=kept_share)
@@ -278,14 +305,10 @@ def main(
 
 def summary(path: Path, clip: ClipEmbedding) -> str:
     """One line on a clip, and one for each warning."""
-    facts = clip.facts
+    video = clip.video_info
     line = (
-        f"{path}: {facts.duration_s:.2f} s of {facts.codec} {facts.width}x{facts.height}, {facts.num_frames} frames,"
+        f"{path}: {video.duration_s:.2f} s of {video.codec} {video.width}x{video.height}, {video.num_frames} frames,"
         f" {len(clip.start_s)} windows ({clip.encoded.sum()} encoded),"
         f" activity up to {clip.activity[:, 0].max():.2f} left, {clip.activity[:, 1].max():.2f} right"
     )
     return "\n".join([line, *(f"  warning: {warning}" for warning in clip.warnings)])
-
-
-if __name__ == "__main__":
-    typer.run(main)

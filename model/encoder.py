@@ -1,5 +1,6 @@
 """The seam between everything that needs embeddings and whatever computes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,12 +15,12 @@ Frames = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Windows = NDArray[Any]
-"""Pictures (uint8) or skeletons (float32): `model.config.Form` says which."""
+"""Pictures (uint8) or skeletons (float32): `model.config.WindowForm` says which."""
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What an encoder file says about itself, and what is best known of where it runs."""
+    """What an encoder file says about itself, and the batch size that suits where it runs."""
 
     encoder_id: str
     """First 12 hex digits of the sha256 of the file: vectors of different ids never mix."""
@@ -41,9 +42,9 @@ class EncoderInfo:
     num_parts: int = 1
     """Parts in time of which a clip's vector is made, see `model.pooling`; 1 is the paper's mean."""
     estimator: str | None = None
-    """What finds skeletons for it, by its name in `model.skeleton.estimator`; None where it sees pictures."""
+    """Name of the pose estimator it needs, see `model.skeleton.estimator`; None where it takes pictures."""
     num_at_once: int = 8
-    """Windows that are best given to it together; not from the file, but of the device it runs on."""
+    """Windows that are best encoded together; not from the file, but by the device it runs on."""
 
     @property
     def vector_dim(self) -> int:
@@ -73,9 +74,20 @@ class Encoding:
     activity: Floats
     """[N, 2] in [0, 1]: probability that the left, right hand is signing."""
 
+    def rows(self, start: int, stop: int) -> "Encoding":
+        """The encoding of windows `start` to `stop`."""
+        return Encoding(self.embedding[start:stop], self.activity[start:stop])
+
+
+def concatenate(parts: Sequence[Encoding]) -> Encoding:
+    """The encoding of all windows of several parts, in order."""
+    return Encoding(
+        np.concatenate([part.embedding for part in parts]), np.concatenate([part.activity for part in parts])
+    )
+
 
 class Encoder(Protocol):
-    """Turns windows into embeddings. `OnnxEncoder` sees pictures, those of `model.skeleton.encoders` see skeletons."""
+    """Turns windows into embeddings. `OnnxEncoder` takes pictures, those in `model.skeleton.encoders` skeletons."""
 
     @property
     def info(self) -> EncoderInfo:

@@ -5,9 +5,10 @@
     │   ├── NotAVideoError          empty, not a video, without a picture track, or of a format that is not opened
     │   ├── VideoTooLargeError      more bytes or more pixels than allowed
     │   ├── VideoTooLongError       more seconds than allowed
-    │   ├── VideoTooShortError      no frame in the stretch that was asked for
+    │   ├── VideoTooShortError      no frame in the requested time range
     │   ├── VideoBrokenError        starts as a video, then can't be decoded
     │   └── NoSignerError           nobody, or nobody's hands, were found in it
+    ├── TimeRangeError              start_s and end_s that hold nothing
     ├── EncoderFileError            the ONNX file
     │   ├── EncoderContractError    not the inputs, outputs or metadata of an encoder
     │   ├── ProviderError           the device that was asked for can't be had
@@ -38,11 +39,11 @@ class VideoTooLargeError(VideoError):
 
 
 class VideoTooLongError(VideoError):
-    """The video, or the stretch asked for, lasts too long."""
+    """The video, or the requested time range, lasts too long."""
 
 
 class VideoTooShortError(VideoError):
-    """The stretch asked for holds no frame."""
+    """The time range asked for holds no frame."""
 
 
 class VideoBrokenError(VideoError):
@@ -51,6 +52,10 @@ class VideoBrokenError(VideoError):
 
 class NoSignerError(VideoError):
     """Nobody, or nobody's hands, were found in the video."""
+
+
+class TimeRangeError(ModelError):
+    """The requested part of a video is empty, or nothing moves in it."""
 
 
 class EncoderFileError(ModelError):

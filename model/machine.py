@@ -1,4 +1,4 @@
-"""Which machine a benchmark ran on."""
+"""The machine that a benchmark runs on, for its heading."""
 
 import os
 import platform

@@ -35,7 +35,7 @@ def motion(means: Floats) -> float:
 
 
 def looked_at(windows: Windows, config: EncoderConfig | SkeletonConfig, kept_share: float) -> Ints | None:
-    """The mask units of every window that an encoder is to see.
+    """The mask units of every window that an encoder is given.
 
     Args:
         windows: [N, T, H, W, 3] uint8, or skeletons, which have no such units.

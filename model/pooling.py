@@ -6,7 +6,7 @@ from model.encoder import Floats
 from model.errors import EncoderOutputError
 
 LEAST_SHARE = 1e-4
-"""How much a window counts for parts it is not near, so that no part of a clip of few windows is empty."""
+"""Weight of a window in parts it is not near, so that no part of a clip of few windows is empty."""
 
 
 def window_weights(activity: Floats) -> Floats:
@@ -37,8 +37,8 @@ def part_weights(gamma: Floats, num_parts: int) -> Floats:
         [K, N] float32.
     """
     passed = (np.cumsum(gamma) - 0.5 * gamma) / gamma.sum()
-    place = np.clip(num_parts * passed - 0.5, 0.0, num_parts - 1.0)
-    near = 1.0 - np.abs(place - np.arange(num_parts)[:, None])
+    position = np.clip(num_parts * passed - 0.5, 0.0, num_parts - 1.0)
+    near = 1.0 - np.abs(position - np.arange(num_parts)[:, None])
     return np.asarray(gamma * np.maximum(near, LEAST_SHARE), np.float32)
 
 

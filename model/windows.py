@@ -22,7 +22,7 @@ class Window:
 
 
 def slide(frames: Iterable[Windows], num_frames: int, stride: int) -> Iterator[Window]:
-    """Cut a stream into windows that together cover every frame.
+    """The windows of a stream, which together cover every frame.
 
     Paper: a trailing partial window is dropped. Here: one last window ends on the last frame, because with strides
     above the paper's 2 the end of a sign would be lost. A stream shorter than a window repeats its last frame.

@@ -16,7 +16,7 @@ from model.skeleton.kinematics import (
 )
 from model.skeleton.landmarks import BODY_LANDMARKS, Landmarks
 from tests.clips import moving_square, write_clip
-from training.landmarks import save_landmarks
+from training.data.poses.landmarks import save_landmarks
 
 Points = NDArray[np.float64]
 SIZE = (320, 240)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from app.main import create_app
+from app.http.application import create_app
 from app.settings import Settings
 from tests.running import running
 from tests.tiny_videos import write_dictionary

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Frames
-from model.skeleton.estimator import Found
+from model.skeleton.estimator import FrameLandmarks
 from model.skeleton.kinematics import L_WRIST, R_WRIST
 from model.skeleton.landmarks import BODY_LANDMARKS
 from tests.clips import write_clip
@@ -31,13 +31,13 @@ class ColourSeer:
         self.num_begun = self.num_found = 0
         self._person = landmarks_of(keypoints_of(raised_arm(1)))
 
-    def begin(self) -> None:
+    def start_clip(self) -> None:
         self.num_begun += 1
 
-    def find(self, picture: Frames) -> Found:
+    def find(self, picture: Frames) -> FrameLandmarks:
         self.num_found += 1
         if picture.mean() < 20:
-            return Found(*(np.full((count, 4), np.nan) for count in (33, 33, 21, 21)))
+            return FrameLandmarks(*(np.full((count, 4), np.nan) for count in (33, 33, 21, 21)))
         pose, world = self._person.pose[0].copy(), self._person.world[0]
         hands = []
         hand = self._person.right[0]
@@ -51,7 +51,7 @@ class ColourSeer:
             moved[:, :2] = place + shape * (side, 1.0)
             pose[BODY_LANDMARKS[wrist], :2] = place
             hands.append(moved)
-        return Found(pose, world, *hands)
+        return FrameLandmarks(pose, world, *hands)
 
     def close(self) -> None:
         pass

@@ -1,6 +1,6 @@
-"""What the commands of this package have in common: a refusal in one line, and a subcommand for every preset.
+"""What the commands of this package share: options, errors in one line, and a subcommand for every preset.
 
-Nothing here needs torch: a recogniser names signs where there is none.
+Nothing here needs torch: a recogniser names signs where torch is not installed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,16 @@ import typer
 from model.errors import ModelError
 from training.errors import TrainingError
 
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a field; an unknown one lists all.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in the output folder, if any.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+
 
 @contextmanager
 def refusals(status: int = 1) -> Iterator[None]:
-    """Say what is wrong in a line and end with the status, wherever the block raises what is raised on purpose."""
+    """Print errors that are raised on purpose in one line, and exit with the status."""
     try:
         yield
     except (TrainingError, ModelError) as error:
@@ -24,10 +30,10 @@ def refusals(status: int = 1) -> Iterator[None]:
 
 
 class Train(Protocol):
-    """Trains from a preset and says what came of it."""
+    """Trains from a preset and prints the result."""
 
     def __call__(self, preset: str, assignments: list[str], *, resume: bool, as_json: bool) -> None:
-        """Do it; what is wrong may be raised."""
+        """Train; errors are printed by the caller."""
 
 
 def add_presets(app: typer.Typer, presets: Mapping[str, str], train: Train) -> None:
@@ -35,8 +41,8 @@ def add_presets(app: typer.Typer, presets: Mapping[str, str], train: Train) -> N
 
     Args:
         app: gets the commands.
-        presets: names, with what their help says.
-        train: does it.
+        presets: names, with their help.
+        train: called by the commands.
     """
     for name, about in presets.items():
         app.command(name, help=about)(_training_command(name, train))
@@ -47,16 +53,7 @@ class _Command(Protocol):
 
 
 def _training_command(preset: str, train: Train) -> _Command:
-    def command(
-        *,
-        assignments: Annotated[
-            list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a field; an unknown one lists all.")
-        ] = None,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on with the run in the output folder, if any.")
-        ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    ) -> None:
+    def command(*, assignments: Assignments = None, resume: Resume = False, as_json: AsJson = False) -> None:
         with refusals():
             train(preset, assignments or [], resume=resume, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""What can go wrong in training and in the synthetic signer.
+"""Errors of training and of the synthetic signer.
 
     TrainingError
     ├── ClipError                   a clip of the training or evaluation data
@@ -10,8 +10,8 @@
     ├── ConfigError                 a setting of a run: unknown, or of a value that can't be
     ├── DataError                   no usable data at all
     │   └── SampleError             one clip or window can't be used: which, and why; others can
-    ├── ResumeError                 a run can't go on from what lies in its output folder
-    ├── DivergedError               a loss or gradient is no number any more: which, and what to change
+    ├── ResumeError                 a run can't be resumed from its output folder
+    ├── DivergedError               a loss or gradient is not finite: which, and what to change
     └── SynthError                  the synthetic signer
         ├── AssetError              a mesh, target, texture or picture that is missing, damaged or of another format
         ├── RenderUnavailableError  no OpenGL can be had: which package to install
@@ -65,15 +65,15 @@ class SampleError(DataError):
 
 
 class ResumeError(TrainingError):
-    """The output folder holds another run, or one that can't be gone on with."""
+    """The output folder holds another run, or one that can't be resumed."""
 
 
 class DivergedError(TrainingError):
-    """A loss or a gradient is not a number any more."""
+    """A loss or a gradient is not finite."""
 
 
 class SynthError(TrainingError):
-    """The synthetic signer can't do what was asked."""
+    """Base of the errors of the synthetic signer."""
 
 
 class AssetError(SynthError):

@@ -1,4 +1,4 @@
-"""Features for translation: one embedding per window of every video, by an encoder that stays as it is.
+"""Features for translation: one embedding per window of every video, by a frozen encoder.
 
     python -m training.features ENCODER SENTENCES OUT [--reader phoenix14t]
 
@@ -7,10 +7,10 @@
                                  pickled list of dictionaries with name, signer, gloss, text, and sign, a torch tensor
                                  [T, D]
     OUT/features.json            encoder, stride, form
-    OUT/report.json              what could not be done, and why
+    OUT/report.json              failures and their reasons
 
-Windows are encoded by the serving runtime, all of them: translation wants time to pass evenly, so nothing is left out
-where nothing moves. Run again to go on: what is there is kept, and a folder of another encoder is refused.
+All windows are encoded, by the serving runtime: translation needs an even time axis, so windows without motion are not
+skipped. The same command resumes an interrupted one; a folder of another encoder is refused.
 
 Paper: SignRep feeds the encoder's 768 values per window to an existing translation model (PHOENIX14T BLEU-4 20.38,
 CSL-Daily 16.33).
@@ -36,15 +36,15 @@ from torch.nn.functional import interpolate
 
 from model.embed import batches
 from model.encoder import Floats, Frames
-from model.runtime import OnnxEncoder
+from model.runtime.onnx_encoder import OnnxEncoder
 from model.video import VideoLimits, open_frames
 from model.video.crop import cropped
 from model.windows import slide
-from training.batch import Report, run
+from training.atomic import write_atomically
 from training.commands import refusals
-from training.data.shard_files import write_whole
+from training.data.listing.sentences import PICTURES, READERS, Sentence, read_sentences
 from training.errors import ClipError, ConfigError, DataError, OutputError
-from training.sentences import PICTURES, READERS, Sentence, read_sentences
+from training.parallel import WorkReport, run_parallel
 
 LIMITS = VideoLimits(max_duration_s=4 * 3600.0, max_bytes=64 * 10**9)
 BATCH = 16
@@ -53,24 +53,24 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How features are made."""
+class FeaturePlan:
+    """Settings of features."""
 
     encoder: Path
     stride_frames: int
     threads: int = 1
     """Of the encoder, in every process."""
     reader: str = "videos"
-    """What the sentences were read with: what is published of a data set is printed beside what is reached."""
+    """Name of the reader of the sentences, by which published results are found."""
 
 
-def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, workers: int = 1) -> Report:
-    """Embed what is not there yet, then write every split of which something is there.
+def make_features(sentences: Sequence[Sentence], plan: FeaturePlan, out: Path, *, workers: int = 1) -> WorkReport:
+    """Embed the sentences that have no embeddings yet, then write the file of every split.
 
     Args:
         sentences: of any splits.
-        plan: how; the same for all of a folder.
-        out: folder for everything.
+        plan: the same for all sentences of a folder.
+        out: folder of the features.
         workers: processes.
 
     Raises:
@@ -79,25 +79,25 @@ def make_features(sentences: Sequence[Sentence], plan: Plan, out: Path, *, worke
         ModelError: the encoder can't be used.
     """
     _claim(out, plan)
-    todo = [sentence for sentence in sentences if not is_whole(place(out, sentence))]
+    missing = [sentence for sentence in sentences if not has_embeddings(embeddings_path(out, sentence))]
     num_done: list[str] = []
-    failed = run(
-        todo,
+    failed = run_parallel(
+        missing,
         partial(embed_sentence, plan=plan, out=out),
         name=lambda sentence: sentence.name,
         workers=workers,
         phase="videos",
         on_result=lambda sentence, _: num_done.append(sentence.name),
     )
-    report = Report(len(num_done), len(sentences) - len(todo), failed)
+    report = WorkReport(len(num_done), len(sentences) - len(missing), failed)
     report.write(out / "report.json")
     for split in sorted({sentence.split for sentence in sentences}):
         write_split(out, split, [sentence for sentence in sentences if sentence.split == split])
     return report
 
 
-def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
-    """Embed one sentence and write its file; gives the number of windows.
+def embed_sentence(sentence: Sentence, plan: FeaturePlan, out: Path) -> int:
+    """Embed one sentence, write its file, and return the number of windows.
 
     Raises:
         VideoError: the video can't be read.
@@ -111,12 +111,12 @@ def embed_sentence(sentence: Sentence, plan: Plan, out: Path) -> int:
         with closing(one_ahead(stacked)) as ready:
             parts = [encoder.encode(batch).embedding for batch in ready]
     embeddings = np.concatenate(parts)
-    write_embeddings(place(out, sentence), embeddings)
+    write_embeddings(embeddings_path(out, sentence), embeddings)
     return len(embeddings)
 
 
 def write_embeddings(path: Path, embeddings: Floats) -> None:
-    """Write the embeddings of one sentence, [T, D]; whole or not there."""
+    """Write the embeddings of one sentence, [T, D], in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -128,7 +128,7 @@ def write_embeddings(path: Path, embeddings: Floats) -> None:
 
 
 def one_ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The same items, each made by a thread of its own while the one before it is worked on."""
+    """The same items, each produced by a thread while the one before it is used."""
     with ThreadPoolExecutor(1) as thread:
         following = thread.submit(next, items, None)
         while (item := following.result()) is not None:
@@ -143,7 +143,7 @@ def _encoder(path: Path, threads: int) -> OnnxEncoder:
 
 @contextmanager
 def open_sentence(source: Path, fps: float, size_px: int) -> Iterator[Iterator[Frames]]:
-    """Square frames of a video, or of a folder with a picture per frame at the encoder's rate."""
+    """Square frames of a video, or of a folder with a picture per frame at the rate of the encoder."""
     if source.is_dir():
         yield read_pictures(source, fps, size_px)
     else:
@@ -156,7 +156,7 @@ def read_pictures(folder: Path, fps: float, size_px: int) -> Iterator[Frames]:
 
     Args:
         folder: with a picture per frame.
-        fps: frames per second that they are meant to be.
+        fps: their frames per second.
         size_px: rows and columns.
 
     Raises:
@@ -182,13 +182,13 @@ def _whole_pictures(paths: Sequence[Path], size_px: int) -> Iterator[Frames]:
 def _read_picture(path: Path, size_px: int) -> Frames:
     try:
         with Image.open(path) as picture:
-            picture.draft("RGB", (size_px, size_px))  # a JPEG is decoded no larger than it has to be
+            picture.draft("RGB", (size_px, size_px))  # a JPEG is decoded no larger than needed
             scale = size_px / min(picture.size)
             size = (max(size_px, round(picture.width * scale)), max(size_px, round(picture.height * scale)))
             pixels = np.array(picture.convert("RGB"))
     except (OSError, Image.DecompressionBombError) as error:
         raise ClipError(f"{path} can't be read: {error}") from error
-    # The values of Pillow's resize, to a level, in a quarter of its time.
+    # The values of Pillow's resize, within one level, in a quarter of its time.
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     resized = interpolate(planes, (size[1], size[0]), mode="bicubic", antialias=True)
     frame: Frames = resized[0].permute(1, 2, 0).numpy()
@@ -196,7 +196,7 @@ def _read_picture(path: Path, size_px: int) -> Frames:
 
 
 def write_split(out: Path, split: str, sentences: Sequence[Sentence]) -> Path:
-    """All sentences of a split whose embeddings are there, in one file; whole or not there.
+    """Write the sentences of a split that have embeddings to one file, in one step.
 
     Raises:
         DataError: a file of embeddings is damaged; delete it and run again.
@@ -209,10 +209,10 @@ def write_split(out: Path, split: str, sentences: Sequence[Sentence]) -> Path:
             "signer": sentence.signer,
             "gloss": sentence.gloss,
             "text": sentence.text,
-            "sign": torch.from_numpy(read_embeddings(place(out, sentence))),
+            "sign": torch.from_numpy(read_embeddings(embeddings_path(out, sentence))),
         }
         for sentence in sentences
-        if place(out, sentence).exists()
+        if embeddings_path(out, sentence).exists()
     ]
     try:
         with gzip.GzipFile(part, "wb", compresslevel=1, mtime=0) as file:
@@ -238,8 +238,8 @@ def read_embeddings(path: Path) -> Floats:
     return embeddings
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a sentence's embeddings are there and can be read."""
+def has_embeddings(path: Path) -> bool:
+    """Whether a file of embeddings exists and can be read; a damaged one is deleted."""
     if not path.exists():
         return False
     try:
@@ -250,29 +250,34 @@ def is_whole(path: Path) -> bool:
     return True
 
 
-def place(out: Path, sentence: Sentence) -> Path:
-    """Where the embeddings of a sentence lie."""
+def embeddings_path(out: Path, sentence: Sentence) -> Path:
+    """The file of the embeddings of a sentence."""
     return out / "embeddings" / f"{sentence.name}.npy"
 
 
-def _claim(out: Path, plan: Plan) -> None:
-    """Write down what all features here have in common, or make sure that it is the same."""
+def _claim(out: Path, plan: FeaturePlan) -> None:
+    """Write the settings that all features of the folder share, or refuse the folder if they differ."""
     info = _encoder(plan.encoder, plan.threads).info
     if plan.stride_frames > info.config.num_frames:
         raise ConfigError(
             f"stride_frames is {plan.stride_frames}; from 1 to {info.config.num_frames} every frame is in a window of"
             f" encoder {info.encoder_id}"
         )
-    wanted = {"form": FORM, "encoder_id": info.encoder_id, "dim": info.config.dim, "stride_frames": plan.stride_frames}
+    settings = {
+        "form": FORM,
+        "encoder_id": info.encoder_id,
+        "dim": info.config.dim,
+        "stride_frames": plan.stride_frames,
+    }
     out.mkdir(parents=True, exist_ok=True)
     path = out / "features.json"
     if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if {name: there.get(name) for name in wanted} != wanted:
-            raise OutputError(f"{out} holds features of {there}, asked for are {wanted}; choose another folder")
+        existing = json.loads(path.read_text(encoding="utf-8"))
+        if {name: existing.get(name) for name in settings} != settings:
+            raise OutputError(f"{out} holds features of {existing}, requested are {settings}; choose another folder")
         return
     provenance = {"provenance": info.provenance, "licence": info.licence, "window_frames": info.config.num_frames}
-    write_whole(path, json.dumps(wanted | provenance | {"reader": plan.reader}, indent=1))
+    write_atomically(path, json.dumps(settings | provenance | {"reader": plan.reader}, indent=1))
 
 
 def main(
@@ -282,15 +287,17 @@ def main(
     *,
     reader: Annotated[str, typer.Option(help=f"What the folder is: {', '.join(READERS)}.")] = "videos",
     split: Annotated[list[str] | None, typer.Option(help="Only these splits.")] = None,
-    stride_frames: Annotated[int | None, typer.Option(min=1, help="Frames between windows; the encoder's own.")] = None,
+    stride_frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames between windows; that of the encoder if left out.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
 ) -> None:
-    """Write features of all sentences that have none yet. Exits with 1 when none could be done."""
+    """Make the features of all sentences that have none yet. Exits with 1 when there are none at the end."""
     with refusals():
         listed = read_sentences(sentences, reader)
         listed = [one for one in listed if not split or one.split in split]
         stride = stride_frames or _encoder(encoder, 1).info.stride_frames
-        report = make_features(listed, Plan(encoder, stride, reader=reader), out, workers=workers)
+        report = make_features(listed, FeaturePlan(encoder, stride, reader=reader), out, workers=workers)
     typer.echo("\n".join(report.lines()))
     if report.num_done + report.num_there == 0:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Parts of clips in time, for networks that learn through them; `model.pooling` does the same for one clip."""
+"""Pooling in parts of time, with gradients; `model.pooling` does the same for one clip."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from model.pooling import LEAST_SHARE
 
 
 def part_weights(gamma: Tensor, num_parts: int) -> Tensor:
-    """How much each window counts for each part of its clip; see `model.pooling.part_weights`.
+    """The weight of each window in each part of its clip; see `model.pooling.part_weights`.
 
     Args:
         gamma: [.., N] activity of windows in the order of time, above 0.

@@ -1,4 +1,4 @@
-"""What goes over the socket between a decoder and its process: a JSON head and bytes."""
+"""Messages between a decoder and its process, over a socket: a JSON head and bytes."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ import numpy as np
 from model.encoder import Frames
 
 LENGTHS = struct.Struct("!II")
-"""Bytes of the head and of the payload, which follow."""
+"""Number of bytes of the head and of the payload, which follow."""
 MAX_HEAD_BYTES = 64_000
 
 Head = Mapping[str, Any]
@@ -27,14 +27,14 @@ def send(sock: socket.socket, head: Head, payload: Frames | bytes = b"") -> None
 
 
 def send_with_file(sock: socket.socket, head: Head, file: int) -> None:
-    """Send a message without payload, and an open file with it."""
+    """Send a message without payload, and pass an open file with it."""
     text = json.dumps(head).encode()
     socket.send_fds(sock, [LENGTHS.pack(len(text), 0)], [file])
     sock.sendall(text)
 
 
 def receive_with_file(sock: socket.socket) -> tuple[Head, int] | None:
-    """The next message and its file, or None where the other side has gone."""
+    """The next message and its file; None once the other side has closed the socket."""
     lengths, files, _, _ = socket.recv_fds(sock, LENGTHS.size, 1)
     if not lengths:
         return None
@@ -46,8 +46,8 @@ def receive_exactly(sock: socket.socket, num_bytes: int) -> bytearray:
     """The next bytes of the stream.
 
     Raises:
-        EOFError: the other side has gone.
-        TimeoutError: the socket has a time limit, and it is over.
+        EOFError: the other side has closed the socket.
+        TimeoutError: the time limit of the socket is over.
     """
     received = bytearray(num_bytes)
     left = memoryview(received)

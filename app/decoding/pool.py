@@ -1,4 +1,4 @@
-"""Several decoders, shared by all requests; one that misbehaved is replaced."""
+"""A pool of decoders that all requests share."""
 
 import asyncio
 import logging
@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.decoder import Decoder
+from app.decoding.limits import DecoderLimits
 from model.errors import VideoError
 
 T = TypeVar("T")
@@ -15,49 +16,49 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 VIDEOS_PER_PROCESS = 500
-"""Then a process is replaced, so that what leaks in a decoder stays small."""
+"""Then a process is replaced, so that memory leaks of FFmpeg stay small."""
 
 
 class DecoderPool:
-    """Decoders and who waits for one. Belongs to one event loop."""
+    """A fixed number of decoders; one that failed is replaced. Belongs to one event loop."""
 
     def __init__(self, size: int, limits: DecoderLimits, estimator: str | None = None) -> None:
-        """Start the processes; they get ready in the background.
+        """Start the processes, without waiting for them.
 
         Args:
-            size: how many videos are decoded at the same time.
+            size: number of processes.
             limits: of each video.
-            estimator: what finds skeletons, where those are wanted; see `Decoder`.
+            estimator: of skeletons; see `Decoder`.
         """
         self._limits = limits
         self._estimator = estimator
         self._threads = CapacityLimiter(size)
-        self._free: asyncio.Queue[Decoder] = asyncio.Queue()
+        self._idle: asyncio.Queue[Decoder] = asyncio.Queue()
         self._all: set[Decoder] = set()
         self.num_replaced = 0
-        """Decoders that were ended because of a video or of a caller that had gone, or ended while nobody used them."""
+        """Decoders that failed over a video, were killed because their caller was cancelled, or ended while idle."""
         for _ in range(size):
-            self._add()
+            self._start_decoder()
 
     async def run(self, task: Callable[[Decoder], T]) -> T:
-        """Do something with a decoder of one's own, in a thread; waits for one that is free.
+        """Run a task with a decoder of its own, in a thread; waits until one is idle.
 
-        Whoever is cancelled meanwhile takes the process down with it: nothing is decoded that nobody wants.
+        Cancelling kills the process: no processor time goes into videos that are not wanted any more.
 
         Raises:
-            VideoError: the video can't be used; see `Decoder.cut`.
+            VideoError: the video can't be used; see `Decoder.decode_windows`.
         """
-        decoder = await self._living()
+        decoder = await self._acquire()
         try:
             result = await to_thread.run_sync(task, decoder, abandon_on_cancel=True, limiter=self._threads)
         except VideoError:
-            self._give_back(decoder)
+            self._release(decoder)
             raise
         except BaseException:
             self.num_replaced += 1
             self._replace(decoder)
             raise
-        self._give_back(decoder)
+        self._release(decoder)
         return result
 
     async def start(self) -> None:
@@ -75,26 +76,26 @@ class DecoderPool:
             decoder.kill()
         self._all.clear()
 
-    async def _living(self) -> Decoder:
-        """The next decoder that is free. One that ended while nobody used it is no video's fault, and is replaced."""
-        while (decoder := await self._free.get()).has_ended:
-            log.warning("decoding process %d had ended while nobody used it; another one takes its place", decoder.pid)
+    async def _acquire(self) -> Decoder:
+        """The next idle decoder. One that ended while it was idle, which is no video's fault, is replaced."""
+        while (decoder := await self._idle.get()).has_ended:
+            log.warning("decoding process %d had ended while it was idle; it is replaced", decoder.pid)
             self.num_replaced += 1
             self._replace(decoder)
         return decoder
 
-    def _give_back(self, decoder: Decoder) -> None:
+    def _release(self, decoder: Decoder) -> None:
         if decoder.num_done >= VIDEOS_PER_PROCESS:
             self._replace(decoder)
         else:
-            self._free.put_nowait(decoder)
+            self._idle.put_nowait(decoder)
 
     def _replace(self, decoder: Decoder) -> None:
         decoder.kill()
         self._all.discard(decoder)
-        self._add()
+        self._start_decoder()
 
-    def _add(self) -> None:
+    def _start_decoder(self) -> None:
         decoder = Decoder(self._limits, self._estimator)
         self._all.add(decoder)
-        self._free.put_nowait(decoder)
+        self._idle.put_nowait(decoder)

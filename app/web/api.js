@@ -114,7 +114,7 @@ export function entryPath(id, what = "") {
 
 const kept = new Map();
 
-/** What does not change while the page is open, asked for once. */
+/** What does not change while the page is open, fetched once. */
 export function askOnce(path) {
   if (!kept.has(path)) {
     const asked = ask(path);

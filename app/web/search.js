@@ -11,7 +11,7 @@ import { TrimStrip } from "./trim.js";
 /** The view; made once, so that results are as they were when one comes back. */
 export class SearchView {
   #working = null; // the search that runs
-  #ranking = null; // the answer that is asked again
+  #ranking = null; // the answer whose query is looked up again
   #rankTimer = null;
   #results = null;
 
@@ -269,7 +269,7 @@ export class SearchView {
     this.#again(true);
   }
 
-  // While a handle is dragged one answer is asked after the other, never two at once.
+  // While a handle is dragged one search follows the other, never two at once.
   #soon() {
     clearTimeout(this.#rankTimer);
     this.#rankTimer = setTimeout(() => (this.#ranking ? this.#soon() : this.#again(false)), 30);

@@ -10,7 +10,7 @@ const LONG_STEP_S = 0.4;
 const SHORTEST_S = 0.2;
 const CURVE = { width: 1000, height: 100 };
 
-/** A strip for a take that was looked up. `onStretch` is told whenever a handle has moved.
+/** A strip for a take that was looked up. `onStretch` is called whenever a handle has moved.
  * @param windowS how long the encoder looks at once, which is what a point of activity says something of */
 export class TrimStrip {
   constructor(take, windowS, onStretch) {

@@ -1,27 +1,17 @@
-"""An arm as two bones: how far its elbow bends, and where it goes when the wrist goes for a point."""
+"""Two-bone inverse kinematics of an arm: where the elbow goes when the wrist reaches for a point."""
 
 import numpy as np
 
-from model.skeleton.kinematics import L_SHOULDER, R_SHOULDER
 from model.skeleton.rotations import Reals, cross, unit
 
 MIN_ELBOW, MAX_ELBOW = 5.0, 150.0
 """Degrees an elbow is bent by when an arm is stretched or folded."""
 
 
-def elbow_angle(points: Reals, side: str) -> Reals:
-    """Flexion of the elbow: 0 with the arm straight, about 150 degrees fully bent, in radians [...]."""
-    shoulder = {"left": L_SHOULDER, "right": R_SHOULDER}[side]
-    upper = unit(points[..., shoulder + 1, :] - points[..., shoulder, :])
-    fore = unit(points[..., shoulder + 2, :] - points[..., shoulder + 1, :])
-    angle: Reals = np.arccos(np.clip((upper * fore).sum(axis=-1), -1.0, 1.0))
-    return angle
-
-
 def bend_arm(
     shoulder: Reals, target: Reals, upper: Reals | float, fore: Reals | float, swivel: Reals
 ) -> tuple[Reals, Reals]:
-    """Where elbow and wrist are when the wrist goes for a point: two bones, one swivel.
+    """Where elbow and wrist are when the wrist reaches for a point: two bones, one swivel.
 
     The elbow lies on a circle about the line from shoulder to wrist; `swivel` says where: 0 lets it hang lowest, and
     growing angles lift it to the arm's own side.

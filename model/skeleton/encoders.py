@@ -3,9 +3,10 @@
     SIGNDEX_ENCODER=pose              `BoneEncoder`
     SIGNDEX_ENCODER=FILE.onnx         `SkeletonEncoder`, where the file's metadata says that its kind is `skeleton`
 
-The contract of such a file: inputs `keypoints` float32 [N, T, 61, 3] and `known` bool [N, T, 61], as `Form.METRES`
-says; outputs `embedding` float32 [N, D] and `activity` float32 [N, 2], logits of the left and the right hand. Only N is
-dynamic. Metadata: `model.metadata.write_metadata(SkeletonConfig(num_frames=T, dim=D), ...)`.
+The contract of such a file: inputs `keypoints` float32 [N, T, 61, 3] and `known` bool [N, T, 61], as
+`WindowForm.METRES` says; outputs `embedding` float32 [N, D] and `activity` float32 [N, 2], logits of the left and the
+right hand. Only N is dynamic. Metadata: `model.runtime.metadata.write_metadata` of
+`SkeletonConfig(num_frames=T, dim=D)`.
 """
 
 import hashlib
@@ -14,21 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from model.config import Form, SkeletonConfig
-from model.devices import Device
+from model.config import MEDIAPIPE, SkeletonConfig, WindowForm
 from model.encoder import EncoderInfo, Encoding, Floats, Ints, Windows
 from model.errors import EncoderContractError
-from model.runtime import LoadedFile, OnnxEncoder, input_shapes, load_file, matches
-from model.skeleton.cut import SKELETON_VERSION, unpacked
-from model.skeleton.estimator import MEDIAPIPE
+from model.runtime.devices import Device
+from model.runtime.onnx_encoder import LoadedFile, OnnxEncoder, input_shapes, load_file, tensor_matches
+from model.skeleton.features import FPS, STRIDE, bone_directions_wrists, hands_to_compare, sequence_from_normalised
 from model.skeleton.kinematics import NUM_KEYPOINTS
-from model.skeleton.normal import NUM_FRAMES
-from model.skeleton.signing import FPS, STRIDE, bone_directions_wrists, shown, signing_of
+from model.skeleton.normalisation import NUM_FRAMES
+from model.skeleton.skeleton_stream import SKELETON_VERSION, unpack_keypoints
 
 ESTIMATOR_VERSION = "0.10.21"
 """Of MediaPipe: another finds other landmarks, and its vectors do not mix with these."""
 BONE_VERSION = 1
 """Raise it when the same skeleton gives another vector than before."""
+# `encoder_id` is made from this text too: vectors in dictionaries depend on every letter of it.
 PROVENANCE = (
     "unit vectors along the bones of both hands and the places of the wrists, no training;"
     f" skeletons by MediaPipe Holistic {ESTIMATOR_VERSION}"
@@ -38,21 +39,21 @@ NUM_AT_ONCE = 32
 
 
 class BoneEncoder:
-    """The training-free `Encoder`: a window's embedding is what its hands look like, frame after frame.
+    """The training-free `Encoder`: a window's embedding is the features of its hands, frame after frame.
 
     On equal skeletons it gives the vectors of the baseline `bone-directions-wrists`.
     """
 
     def __init__(self, estimator: str = MEDIAPIPE) -> None:
-        """Say what finds the skeletons.
+        """Make the encoder.
 
         Args:
-            estimator: its name, see `model.skeleton.estimator`.
+            estimator: name of what finds the skeletons, see `model.skeleton.estimator`.
         """
-        what = f"{PROVENANCE} {BONE_VERSION} {SKELETON_VERSION} {estimator}"
+        identity = f"{PROVENANCE} {BONE_VERSION} {SKELETON_VERSION} {estimator}"
         self.info = EncoderInfo(
-            encoder_id=hashlib.sha256(what.encode()).hexdigest()[:12],
-            config=SkeletonConfig(NUM_FRAMES, NUM_FRAMES * VALUES_PER_FRAME, Form.SHOULDERS),
+            encoder_id=hashlib.sha256(identity.encode()).hexdigest()[:12],
+            config=SkeletonConfig(NUM_FRAMES, NUM_FRAMES * VALUES_PER_FRAME, WindowForm.SHOULDERS),
             fps=FPS,
             stride_frames=STRIDE,
             provenance=PROVENANCE,
@@ -70,16 +71,18 @@ class BoneEncoder:
             ValueError: windows of another shape.
         """
         _check_windows(windows, self.info)
-        keypoints, known = unpacked(windows.reshape(-1, *windows.shape[2:]))
-        signing = signing_of(np.where(known[..., None], keypoints, np.nan).astype(np.float64))
-        values = bone_directions_wrists(signing)
+        keypoints, known = unpack_keypoints(windows.reshape(-1, *windows.shape[2:]))
+        sequence = sequence_from_normalised(np.where(known[..., None], keypoints, np.nan).astype(np.float64))
+        values = bone_directions_wrists(sequence)
         rows = np.arange(len(keypoints)).reshape(len(windows), -1)
-        activity = np.stack([signing.activity(each) for each in rows])
-        embedding = np.stack([values.gated(each, shown(active)) for each, active in zip(rows, activity, strict=True)])
+        activity = np.stack([sequence.activity(each) for each in rows])
+        embedding = np.stack(
+            [values.window_vector(each, hands_to_compare(active)) for each, active in zip(rows, activity, strict=True)]
+        )
         return Encoding(embedding, activity)
 
     def warm(self) -> None:
-        """Nothing is slower the first time."""
+        """Does nothing: the first run is as fast as any."""
 
 
 class SkeletonEncoder:
@@ -116,7 +119,7 @@ class SkeletonEncoder:
         self.encode(np.zeros((NUM_AT_ONCE, *self.info.config.window_shape), np.float32))
 
     def _run(self, windows: Floats) -> tuple[Floats, Floats]:
-        keypoints, known = unpacked(windows)
+        keypoints, known = unpack_keypoints(windows)
         embedding, logits = self._session.run(["embedding", "activity"], {"keypoints": keypoints, "known": known})
         return embedding, sigmoid(logits)
 
@@ -163,10 +166,10 @@ def _check_contract(file: LoadedFile, config: SkeletonConfig) -> None:
     problems = [
         f"{name} is {values.get(name, 'missing')}, expected {kind} of {[size or 'any' for size in shape]}"
         for values, name, kind, shape in expected
-        if not matches(values.get(name), kind, shape)
+        if not tensor_matches(values.get(name), kind, shape)
     ]
     problems += [f"unknown input {name}" for name in inputs if name not in ("keypoints", "known")]
-    if config.form != Form.METRES:
-        problems.append(f"form is {config.form}, expected {Form.METRES}")
+    if config.form != WindowForm.METRES:
+        problems.append(f"form is {config.form}, expected {WindowForm.METRES}")
     if problems:
         raise EncoderContractError(f"not a skeleton encoder of this contract: {'; '.join(problems)}")

@@ -1,7 +1,7 @@
-"""What finds the landmarks of a signer in a picture: MediaPipe Holistic, and the seam before it.
+"""Pose estimators, which find the landmarks of a signer in pictures: the seam, and MediaPipe Holistic behind it.
 
-An estimator follows one person from picture to picture, so the pictures of a clip are given to it in order, and it is
-told where another clip begins: then what it gives does not depend on what it has seen before.
+An estimator tracks one person from picture to picture, so the pictures of a clip are given to it in order, and
+`start_clip` says where another clip starts: then its results do not depend on the clips before.
 
 MediaPipe is in the dependency group `pose`, which no other part of the project needs; on Debian it wants the packages
 libgl1 and libegl1. An estimator crosses process borders by its name, `module:function`.
@@ -27,8 +27,8 @@ from model.errors import EstimatorError, NoSignerError
 from model.skeleton.landmarks import Landmarks
 from model.skeleton.rotations import Reals
 
-MEDIAPIPE = "model.skeleton.estimator:open_mediapipe"
-"""Name of the estimator that serves."""
+MIN_TRACKING_CONFIDENCE = 0.5
+"""What MediaPipe's detector and its tracker must reach."""
 HOW_TO_INSTALL = (
     "install the dependency group `pose`, in an environment without torch: `make .venv-pose/.ready`, or"
     " UV_PROJECT_ENVIRONMENT=.venv-pose uv sync --no-default-groups --group cpu --group pose, and on Debian the"
@@ -37,7 +37,7 @@ HOW_TO_INSTALL = (
 
 
 @dataclass(frozen=True)
-class Found:
+class FrameLandmarks:
     """The landmarks of one picture; NaN where nothing was found."""
 
     pose: Reals
@@ -53,30 +53,28 @@ class Found:
 class Estimator(Protocol):
     """Finds landmarks, picture after picture. Belongs to one thread."""
 
-    def begin(self) -> None:
-        """Forget what was seen: the next picture is the first of another clip."""
+    def start_clip(self) -> None:
+        """Forget the clip before: the next picture is the first of another one."""
         ...
 
-    def find(self, picture: Frames) -> Found:
+    def find(self, picture: Frames) -> FrameLandmarks:
         """The landmarks of the next picture of a clip, [H, W, 3] uint8 RGB."""
         ...
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Free its resources."""
         ...
 
 
 @dataclass(frozen=True)
-class Options:
-    """How MediaPipe looks."""
+class MediaPipeOptions:
+    """Options of MediaPipe Holistic."""
 
     complexity: int = 1
     """Of its pose network: 0, 1 or 2. 2 is not in the wheel."""
-    confidence: float = 0.5
-    """What its detector and its tracker must reach."""
 
 
-Opener = Callable[[Options], Estimator]
+EstimatorFactory = Callable[[MediaPipeOptions], Estimator]
 
 
 def open_estimator(name: str) -> Estimator:
@@ -91,21 +89,21 @@ def open_estimator(name: str) -> Estimator:
 
 
 class SharedEstimator:
-    """The estimator of a process, opened when it is first needed. Threads take turns: it follows one clip at a time."""
+    """The estimator of a process, opened when first needed. Threads take turns: it tracks one clip at a time."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._opened: Estimator | None = None
 
     @contextmanager
-    def taken(self) -> Iterator[Estimator]:
-        """Have it to oneself.
+    def acquire(self) -> Iterator[Estimator]:
+        """The estimator, for this thread alone.
 
         Raises:
             EstimatorError: it is not installed, or does not start.
         """
-        with self._turn:
+        with self._lock:
             if self._opened is None:
                 self._opened = open_estimator(self._name)
             yield self._opened
@@ -113,7 +111,7 @@ class SharedEstimator:
 
 @functools.cache
 def shared_estimator(name: str) -> SharedEstimator:
-    """The one of this process: opening one takes seconds, and hundreds of megabytes."""
+    """This process's only one: opening one takes seconds, and hundreds of megabytes."""
     return SharedEstimator(name)
 
 
@@ -127,11 +125,13 @@ def require_mediapipe() -> None:
         raise EstimatorError(f"finding skeletons in videos needs MediaPipe, which is not installed: {HOW_TO_INSTALL}")
 
 
-def landmarks_of(found: Sequence[Found], times_s: Sequence[float], *, fps: float, size: tuple[int, int]) -> Landmarks:
-    """What was found in the pictures of a clip.
+def stack_landmarks(
+    found: Sequence[FrameLandmarks], times_s: Sequence[float], *, fps: float, size: tuple[int, int]
+) -> Landmarks:
+    """The landmarks of a clip, from those of its pictures.
 
     Args:
-        found: per picture, at least one.
+        found: of each picture, at least one.
         times_s: when each came on display, from the first one on.
         fps: pictures per second, on average.
         size: width and height of the pictures.
@@ -170,32 +170,32 @@ class Holistic(Protocol):
     """What is used of MediaPipe, which has no types."""
 
     def process(self, image: Frames) -> _Result:
-        """What is seen in the next picture."""
+        """The landmarks of the next picture."""
         ...
 
     def reset(self) -> None:
-        """Begin again."""
+        """Forget the person tracked so far."""
         ...
 
     def close(self) -> None:
-        """End."""
+        """Free its resources."""
         ...
 
 
-class MediaPipe:
+class MediaPipeEstimator:
     """MediaPipe Holistic as an `Estimator`."""
 
     def __init__(self, holistic: Holistic) -> None:
         self._holistic = holistic
 
-    def begin(self) -> None:
+    def start_clip(self) -> None:
         """See `Estimator`."""
         self._holistic.reset()
 
-    def find(self, picture: Frames) -> Found:
+    def find(self, picture: Frames) -> FrameLandmarks:
         """See `Estimator`."""
         result = self._holistic.process(picture)
-        return Found(
+        return FrameLandmarks(
             _array(result.pose_landmarks, 33),
             _array(result.pose_world_landmarks, 33),
             _array(result.left_hand_landmarks, 21),
@@ -214,7 +214,7 @@ def _array(found: _Landmarks | None, count: int) -> Reals:
     return np.array([[mark.x, mark.y, mark.z, mark.visibility] for mark in found.landmark])
 
 
-def open_mediapipe(options: Options = Options()) -> MediaPipe:
+def open_mediapipe(options: MediaPipeOptions = MediaPipeOptions()) -> MediaPipeEstimator:
     """MediaPipe Holistic, its networks loaded.
 
     Raises:
@@ -228,15 +228,15 @@ def open_mediapipe(options: Options = Options()) -> MediaPipe:
         raise EstimatorError(f"MediaPipe can't be loaded ({error}): {HOW_TO_INSTALL}") from error
     holistic = Holistic(
         model_complexity=options.complexity,
-        min_detection_confidence=options.confidence,
-        min_tracking_confidence=options.confidence,
+        min_detection_confidence=MIN_TRACKING_CONFIDENCE,
+        min_tracking_confidence=MIN_TRACKING_CONFIDENCE,
     )
     holistic.process(np.zeros((64, 64, 3), np.uint8))  # networks are loaded at the first picture
-    return MediaPipe(holistic)
+    return MediaPipeEstimator(holistic)
 
 
 def _mute() -> None:
-    """Send nowhere what C++ libraries write to the error stream; Python's own words still arrive.
+    """Discard what C++ libraries write to the error stream; Python's own output still arrives.
 
     MediaPipe writes lines for every network at every clip, and its log can't be turned down before it starts.
     """

@@ -50,8 +50,6 @@ FACE = slice(8, 19)
 EYES = slice(9, 15)
 RIGHT_HAND = slice(19, 40)
 LEFT_HAND = slice(40, 61)
-FINGERTIPS = (4, 8, 12, 16, 20)
-"""Rows within a hand."""
 KNUCKLES = (5, 9, 13, 17)
 """First joints of index, middle, ring and little finger, rows within a hand."""
 
@@ -140,7 +138,6 @@ NUM_HAND_ANGLES = 41
 _BODY = slice(0, 11)
 _RIGHT = slice(11, 31)
 _LEFT = slice(31, 51)
-_CENTRAL = slice(0, 7)
 
 PARENTS: Ints = np.array([BONE.get(bone.parent, -1) for bone in BONES])
 _STARTS = np.array([bone.start for bone in BONES])

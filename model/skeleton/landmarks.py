@@ -99,8 +99,8 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
-class Observed:
-    """The keypoints of a clip as they were seen, and how they lie in the picture."""
+class ObservedKeypoints:
+    """The keypoints of a clip as observed, and where they are in the picture."""
 
     keypoints: Reals
     """[T, 61, 3] metres from between the hips, x to the signer's left, y up, z to the camera; NaN where not found."""
@@ -113,9 +113,9 @@ class Observed:
     aspect: float
     """Width of the picture over its height."""
 
-    def rows(self, rows: Ints) -> "Observed":
+    def rows(self, rows: Ints) -> "ObservedKeypoints":
         """Other frames, in another order or number."""
-        return Observed(
+        return ObservedKeypoints(
             self.keypoints[rows], self.confidence[rows], self.origin[rows], self.widths_per_m[rows], self.aspect
         )
 
@@ -126,7 +126,7 @@ class Observed:
         return shares
 
 
-def observe(landmarks: Landmarks) -> Observed:
+def observe(landmarks: Landmarks) -> ObservedKeypoints:
     """The keypoints of a clip in space, with confidence."""
     width, height = landmarks.size
     to_widths = np.array([1.0, height / width, 1.0])
@@ -154,7 +154,7 @@ def observe(landmarks: Landmarks) -> Observed:
     for hand, rows, wrist in arms:
         _hang_hand(keypoints, confidence, hand, rows, wrist)
     turned = keypoints * np.array([1.0, -1.0, -1.0])
-    return Observed(turned, confidence, origin / to_widths[:2], 1.0 / scale, width / height)
+    return ObservedKeypoints(turned, confidence, origin / to_widths[:2], 1.0 / scale, width / height)
 
 
 def _limit_depth(keypoints: Reals, confidence: Reals) -> None:

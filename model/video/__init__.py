@@ -7,7 +7,7 @@ Whatever the video's length and size, what is held is one decoded picture (and t
 look-ahead of small frames.
 """
 
-from model.video.facts import VideoFacts, VideoLimits, VideoSource
+from model.video.info import VideoInfo, VideoLimits, VideoSource
 from model.video.stream import FrameStream, open_frames
 
-__all__ = ["FrameStream", "VideoFacts", "VideoLimits", "VideoSource", "open_frames"]
+__all__ = ["FrameStream", "VideoInfo", "VideoLimits", "VideoSource", "open_frames"]

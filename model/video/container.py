@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from model.errors import NotAVideoError, VideoBrokenError, VideoTooLargeError, VideoTooLongError
-from model.video.facts import VideoLimits, VideoSource
+from model.video.info import VideoLimits, VideoSource
 
 # Demuxers that read one file and nothing else: no playlists, no lists of files, no image sequences, no devices.
 FORMATS = "mov,matroska,webm,avi,gif,mpegts,mpeg,ogg,asf"

@@ -12,17 +12,17 @@ from model.encoder import Frames
 from model.errors import VideoBrokenError, VideoTooLongError, VideoTooShortError
 from model.video.container import TimedPicture, VideoReader
 from model.video.crop import cropped
-from model.video.facts import VideoFacts, VideoLimits, VideoSource
+from model.video.info import VideoInfo, VideoLimits, VideoSource
 from model.video.picture import Reducer
 
 TIME_TOLERANCE_S = 0.0006
 """Containers round times, WebM to milliseconds: a picture that starts this much later still counts as on display."""
 MAX_DAMAGED_SHARE = 0.5
-"""A stretch with more of it lost or damaged is refused; with less it is used, with a warning."""
+"""A time range with more of it lost or damaged is refused; with less it is used, with a warning."""
 MIN_MISSING_S = 0.25
 """Declared durations are not exact to the picture; less than this is not worth a word."""
 LATEST_START_S = 86_400.0
-"""A stretch that begins later is refused: no sign does, and the formats' numbers come to their ends."""
+"""A time range that begins later is refused: no sign does, and the formats' numbers come to their ends."""
 
 DEFAULT_LIMITS = VideoLimits()
 
@@ -63,7 +63,7 @@ def open_frames(
         fps: frames per second to give out.
         size: rows and columns of a frame, pixels.
         limits: what is refused.
-        start_s: where the stretch begins, seconds.
+        start_s: where it starts, seconds.
         end_s: where it ends; None or anything later than the video's end: there.
         threads: for decoding. 1 where several clips are decoded side by side; more help a single large clip, and hold
             as many more decoded pictures.
@@ -73,8 +73,8 @@ def open_frames(
     Raises:
         NotAVideoError: there is no video in these bytes.
         VideoTooLargeError: too many bytes or pixels.
-        VideoTooLongError: the stretch lasts too long, by what the file declares.
-        VideoTooShortError: the stretch is empty.
+        VideoTooLongError: the time range lasts too long, by what the file declares.
+        VideoTooShortError: the time range is empty.
         VideoBrokenError: the file starts as a video but its index is missing.
     """
     sampling = Sampling(fps, size, start_s, math.inf if end_s is None else end_s, square, enlarge)
@@ -86,8 +86,8 @@ class FrameStream(Iterator[Frames]):
     """An iterator of uint8 [size, size, 3] RGB frames, contiguous, or of whole ones. Not to be shared between threads.
 
     Reading raises the errors of `open_frames` too, where only decoding tells: most often `VideoBrokenError` at the end,
-    when it is known that most of the stretch could not be decoded. A frame that is on display for longer than 1 / fps
-    may be given out as one and the same array several times; don't write into it.
+    when it is known that most of the time range could not be decoded. A frame on display for longer than 1 / fps may be
+    given out as one and the same array several times; don't write into it.
     """
 
     def __init__(self, reader: VideoReader, sampling: Sampling, limits: VideoLimits) -> None:
@@ -99,7 +99,7 @@ class FrameStream(Iterator[Frames]):
         self._num_pictures = 0
         self._num_frames = 0
         self._reducer: Reducer | None = None
-        self._facts: VideoFacts | None = None
+        self._info: VideoInfo | None = None
         self._warnings: tuple[str, ...] = ()
         try:
             self._check_declared()
@@ -126,15 +126,15 @@ class FrameStream(Iterator[Frames]):
         self._reader.close()
 
     @property
-    def facts(self) -> VideoFacts:
-        """What was learnt of the video; known once every frame was read.
+    def info(self) -> VideoInfo:
+        """Properties of the video; known once every frame was read.
 
         Raises:
             RuntimeError: there are frames left to read.
         """
-        if self._facts is None:
-            raise RuntimeError("the facts of a video are known once all its frames were read; read on to the end")
-        return self._facts
+        if self._info is None:
+            raise RuntimeError("the properties of a video are known once all its frames were read; read on to the end")
+        return self._info
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -143,7 +143,7 @@ class FrameStream(Iterator[Frames]):
         Raises:
             RuntimeError: there are frames left to read.
         """
-        if self._facts is None:
+        if self._info is None:
             raise RuntimeError("the warnings about a video are known once all its frames were read; read on to the end")
         return self._warnings
 
@@ -168,7 +168,7 @@ class FrameStream(Iterator[Frames]):
                 yield from [frame] * due
 
     def _take_note(self, shown: TimedPicture) -> None:
-        """Count a picture into the stretch, and stop where the stretch gets too long."""
+        """Count a picture into the time range, and stop where the time range gets too long."""
         end_s = min(shown.end_s, self._sampling.end_s)
         lost_from_s = max(shown.start_s, shown.damaged_from_s, self._sampling.start_s)
         self._damaged_s += max(0.0, end_s - lost_from_s)
@@ -200,7 +200,9 @@ class FrameStream(Iterator[Frames]):
 
     def _too_long(self, seen: str) -> VideoTooLongError:
         what = (
-            "the video" if self._sampling.start_s == 0 and math.isinf(self._sampling.end_s) else "the stretch asked for"
+            "the video"
+            if self._sampling.start_s == 0 and math.isinf(self._sampling.end_s)
+            else "the requested time range"
         )
         return VideoTooLongError(
             f"{what} lasts {seen} s; the limit is {self._limits.max_duration_s:g} s: "
@@ -211,20 +213,20 @@ class FrameStream(Iterator[Frames]):
         """Judge what was read, and write it down.
 
         Raises:
-            VideoBrokenError: most of the stretch could not be decoded.
-            VideoTooShortError: the stretch holds no frame.
+            VideoBrokenError: most of the time range could not be decoded.
+            VideoTooShortError: the time range holds no frame.
         """
         missing_s = self._missing_s()
         if self._num_frames == 0 and missing_s == 0 and self._reader.num_decoded > 0:
             raise VideoTooShortError(
                 f"there is no frame between {self._sampling.start_s:g} and {self._sampling.end_s:g} s; the video lasts "
-                f"{self._reader.until_s:.2f} s: choose a stretch inside it"
+                f"{self._reader.until_s:.2f} s: choose a time range inside it"
             )
         duration_s = self._until_s - self._sampling.start_s
         bad_s = self._damaged_s + missing_s
         if self._reducer is None or bad_s > MAX_DAMAGED_SHARE * (duration_s + missing_s):
             raise self._broken(bad_s, duration_s + missing_s)
-        self._facts = VideoFacts(
+        self._info = VideoInfo(
             container=self._reader.format_name,
             codec=self._reader.codec_name,
             width=self._reducer.width,
@@ -237,7 +239,7 @@ class FrameStream(Iterator[Frames]):
         self._warnings = tuple(self._warn(self._reducer, missing_s))
 
     def _missing_s(self) -> float:
-        """What the file declares of the stretch but does not hold, seconds; 0 where it is too little to tell."""
+        """What the file declares of the time range but does not hold, seconds; 0 where it is too little to tell."""
         if self._reader.declared_s is None or not self._reader.declared_exactly:
             return 0.0
         missing_s = min(self._sampling.end_s, self._reader.declared_s) - max(self._until_s, self._sampling.start_s)
@@ -273,6 +275,8 @@ class FrameStream(Iterator[Frames]):
 def _check_stretch(sampling: Sampling) -> None:
     start_s, end_s = sampling.start_s, sampling.end_s
     if not 0 <= start_s <= LATEST_START_S:
-        raise VideoTooShortError(f"the stretch asked for starts at {start_s:g} s; allowed is 0 to {LATEST_START_S:g} s")
+        raise VideoTooShortError(
+            f"the requested time range starts at {start_s:g} s; allowed is 0 to {LATEST_START_S:g} s"
+        )
     if not end_s > start_s:
-        raise VideoTooShortError(f"the stretch asked for ends at {end_s:g} s; allowed is later than {start_s:g} s")
+        raise VideoTooShortError(f"the requested time range ends at {end_s:g} s; allowed is later than {start_s:g} s")

@@ -12,8 +12,9 @@ import pytest
 from fastapi import FastAPI
 
 from app.client import Client
-from app.main import create_app
-from app.services import open_services
+from app.http.application import create_app
+from app.http.lifecycle import Lifecycle
+from app.replica.services import open_services
 from app.settings import Settings
 from tests.fakes import FakeEncoder
 from tests.running import running
@@ -86,8 +87,8 @@ def start(settings, encoder) -> Iterator[Callable[..., Served]]:
         def start(*, filled=False, encoder=encoder, **changes):
             services = open_services(settings.model_copy(update=changes), encoder)
             if filled:
-                services.rebuild(SilentProgress())
-            app = create_app(services.settings, services)
+                services.reindex(SilentProgress())
+            app = create_app(services.settings, Lifecycle(services))
             return Served(stack.enter_context(running(app)), encoder, services, app)
 
         yield start
@@ -98,8 +99,8 @@ def session_service(tmp_path_factory, dictionary_folder) -> Iterator[Served]:
     encoder = FakeEncoder()
     data = tmp_path_factory.mktemp("data")
     services = open_services(Settings(data=data, dictionary=dictionary_folder, admin_key=KEY), encoder)
-    services.rebuild(SilentProgress())
-    app = create_app(services.settings, services)
+    services.reindex(SilentProgress())
+    app = create_app(services.settings, Lifecycle(services))
     with running(app) as client:
         yield Served(client, encoder, services, app)
 
@@ -113,18 +114,18 @@ def served(session_service) -> Iterator[Served]:
 
 
 class SilentProgress:
-    """A `Progress` that nobody looks at."""
+    """A `ProgressCallback` that nobody looks at."""
 
     def __init__(self):
         self.phases, self.skipped = [], []
 
-    def phase(self, name, total):
+    def start_phase(self, name, total):
         self.phases.append((name, total))
 
     def advance(self):
         pass
 
-    def skip(self, skipped):
+    def report_skipped(self, skipped):
         self.skipped.append(skipped)
 
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-import app.services
+import app.replica.services
 from app.__main__ import app as commands
 from tests.fakes import FakeEncoder
 
@@ -28,5 +28,5 @@ class NotingEncoder(FakeEncoder):
 
 if __name__ == "__main__":
     encoder = NotingEncoder(Path(sys.argv[1]), float(sys.argv[2]))
-    app.services.open_encoder = lambda settings: encoder
+    app.replica.services.open_encoder = lambda settings: encoder
     commands(["serve"])

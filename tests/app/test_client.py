@@ -1,13 +1,16 @@
 """The Python client, against a running service."""
 
 import io
+import subprocess
+import sys
 
 import httpx
 import pytest
 
-from app.board import JobState
 from app.client import Client, JobNotDone, ProblemReceived
+from app.progress import JobState
 from tests.app.conftest import GLOSSES, KEY
+from tests.conftest import ROOT
 from tests.tiny_videos import write_clip
 
 
@@ -126,3 +129,14 @@ def test_it_closes_only_what_it_opened(served):
     with Client(str(served.client.base_url), http=served.client) as borrowed:
         borrowed.info()
     assert not served.client.is_closed
+
+
+def test_it_is_imported_with_httpx_and_pydantic_alone():
+    """Neither the service's libraries nor numpy: whoever calls a service needs none of them."""
+    report = "import sys; print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
+    allowed, loaded = (
+        set(subprocess.check_output([sys.executable, "-c", f"{imports}; {report}"], cwd=ROOT, text=True).split())
+        for imports in ("import httpx, pydantic", "import app.client")
+    )
+    assert {name for name in loaded - allowed if not name.startswith("_")} == {"app", "annotated_types"}
+    assert not loaded & {"av", "faiss", "fastapi", "numpy", "onnxruntime", "prometheus_client", "starlette", "typer"}

@@ -68,4 +68,4 @@ def test_the_time_of_day_is_asked_only_where_it_is_told_to_people_orders_the_cac
         for path in (ROOT / package).rglob("*.py")
         if re.search(r"\btime\.time\(|datetime\.now\(", path.read_text(encoding="utf-8"))
     }
-    assert asking == {"app/jobs.py", "index/cache.py", "index/in_use.py", "index/snapshot.py"}
+    assert asking == {"app/replica/jobs.py", "index/cache.py", "index/milvus/leases.py", "index/snapshot.py"}

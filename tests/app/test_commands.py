@@ -11,7 +11,7 @@ import pytest
 
 from app import __main__ as commands
 from app.demo import with_demo
-from index import snapshot
+from index import snapshot_manifest
 from tests.app.conftest import GLOSSES
 from tests.conftest import ROOT
 from tests.fakes import FakeEncoder
@@ -22,7 +22,7 @@ from tests.running import running
 def encoders(monkeypatch, tmp_path):
     """Every command gets a fake encoder and a data folder of its own."""
     made = FakeEncoder()
-    monkeypatch.setattr("app.opening.open_file", lambda path, device: made)
+    monkeypatch.setattr("app.encoder.open_file", lambda path, device: made)
     monkeypatch.setenv("SIGNDEX_DATA", str(tmp_path / "data"))
     return made
 
@@ -93,23 +93,23 @@ def test_a_cluster_without_ray_installed_is_refused_before_anything_is_done(run,
 
 def test_a_folder_with_nothing_usable_ends_with_status_one_and_keeps_the_old_snapshot(run, dictionary_folder, tmp_path):
     run("index", "build", dictionary_folder)
-    before = snapshot.current_id(tmp_path / "data/snapshots")
+    before = snapshot_manifest.current_id(tmp_path / "data/snapshots")
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "nowhere"):
         code, _, err = run("index", "build", folder)
         assert code == 1
         assert folder.name in err
-    assert snapshot.current_id(tmp_path / "data/snapshots") == before
+    assert snapshot_manifest.current_id(tmp_path / "data/snapshots") == before
 
 
 def test_an_interrupted_build_keeps_the_old_snapshot(run, encoders, dictionary_folder, tmp_path):
     run("index", "build", dictionary_folder)
-    before = snapshot.current_id(tmp_path / "data/snapshots")
+    before = snapshot_manifest.current_id(tmp_path / "data/snapshots")
     encoders.error = KeyboardInterrupt()
     code, _, _ = run("index", "build", dictionary_folder, "--mode", "full")
     assert code != 0
-    assert snapshot.current_id(tmp_path / "data/snapshots") == before
-    assert len(snapshot.manifests(tmp_path / "data/snapshots")) == 1
+    assert snapshot_manifest.current_id(tmp_path / "data/snapshots") == before
+    assert len(snapshot_manifest.manifests(tmp_path / "data/snapshots")) == 1
 
 
 def build_twice(run, folder, tmp_path):
@@ -132,11 +132,11 @@ def test_a_snapshot_can_be_activated_and_a_wrong_id_is_an_error_of_one_line(run,
     new, old = (listed["snapshot_id"] for listed in json.loads(run("index", "list", "--json")[1]))
     code, out, _ = run("index", "activate", old, "--json")
     assert (code, json.loads(out)["snapshot_id"]) == (0, old)
-    assert snapshot.current_id(tmp_path / "data/snapshots") == old
+    assert snapshot_manifest.current_id(tmp_path / "data/snapshots") == old
     assert f"snapshot {new} is current: 5 videos of 5 signs" in run("index", "activate", new)[1]
     code, _, err = run("index", "activate", "0" * 12)
     assert (code, len(err.splitlines())) == (1, 1)
-    assert snapshot.current_id(tmp_path / "data/snapshots") == new
+    assert snapshot_manifest.current_id(tmp_path / "data/snapshots") == new
 
 
 def test_a_second_build_says_that_it_embedded_nothing(run, dictionary_folder):

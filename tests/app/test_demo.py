@@ -1,7 +1,7 @@
 """What is served where no dictionary is named."""
 
 from app.demo import with_demo
-from app.services import open_services
+from app.replica.services import open_services
 from tests.fakes import FakeEncoder
 from tests.tiny_videos import write_clip
 
@@ -22,7 +22,7 @@ def test_the_demo_never_takes_the_place_of_another_dictionary(settings, tmp_path
     demo = tmp_path / "demo"
     write_clip(demo / "HELLO.mp4", 1)
     unset = settings.model_copy(update={"dictionary": None})
-    open_services(with_demo(unset, demo), FakeEncoder()).rebuild(progress)
+    open_services(with_demo(unset, demo), FakeEncoder()).reindex(progress)
     assert with_demo(unset, demo).dictionary == demo, "it was the demo that was published"
-    open_services(settings, FakeEncoder()).rebuild(progress)
+    open_services(settings, FakeEncoder()).reindex(progress)
     assert with_demo(unset, demo).dictionary is None

@@ -7,11 +7,11 @@ import pytest
 
 from app import __main__ as commands
 from app import doctor
-from app.services import open_services
+from app.replica.services import open_services
 from app.settings import Settings
 from index.errors import IndexDeviceError
-from model.devices import Device, Driver, Gpu
 from model.errors import ProviderError
+from model.runtime.devices import Device, GpuInfo, NvidiaDriver
 from tests.fakes import FakeEncoder
 
 NAMES = ["signdex", "memory", "disk", "driver", "gpu", "wheels", "encoder", "encode", "dictionary", "search"]
@@ -46,7 +46,7 @@ def test_a_service_on_a_processor_that_has_no_dictionary_yet_is_fine(settings):
 
 
 def test_the_dictionary_is_named_and_searched(settings, progress):
-    manifest = open_services(settings, FakeEncoder()).rebuild(progress)
+    manifest = open_services(settings, FakeEncoder()).reindex(progress)
     found = by_name(settings)
     assert manifest.snapshot_id in found["dictionary"].text
     assert "5 videos of 5 signs" in found["dictionary"].text
@@ -57,7 +57,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_bad_with_the_reason(settings, 
     def refuse(settings):
         raise ProviderError("CUDAExecutionProvider was asked for; the wheel has CPUExecutionProvider")
 
-    monkeypatch.setattr(doctor.devices, "driver", no_driver)
+    monkeypatch.setattr(doctor.devices, "nvidia_driver", no_driver)
     monkeypatch.setattr(doctor, "open_encoder", refuse)
     found = by_name(settings.model_copy(update={"provider": "cuda"}))
     assert {name for name, finding in found.items() if not finding.is_fine} == {"driver", "gpu", "encoder", "encode"}
@@ -76,8 +76,8 @@ def test_an_index_that_can_not_live_on_a_gpu_is_bad_even_before_there_is_one(set
 
 
 def test_driver_gpu_and_its_free_memory_are_told(settings, monkeypatch):
-    driver = Driver("580.65.06", "13.0", (Gpu("NVIDIA L4", 24_000_000_000, 22_500_000_000),))
-    monkeypatch.setattr(doctor.devices, "driver", lambda: driver)
+    driver = NvidiaDriver("580.65.06", "13.0", (GpuInfo("NVIDIA L4", 24_000_000_000, 22_500_000_000),))
+    monkeypatch.setattr(doctor.devices, "nvidia_driver", lambda: driver)
     found = by_name(settings)
     assert found["driver"].text == "580.65.06, for CUDA up to 13.0"
     assert found["gpu"].text == "NVIDIA L4, 22.5 GB of 24.0 GB free"
@@ -101,7 +101,7 @@ def test_free_memory_is_that_of_the_container_where_it_has_less(tmp_path, names)
 def test_the_command_prints_the_lines_or_json_and_its_status_says_whether_all_is_well(
     monkeypatch, capsys, tmp_path, provider, status
 ):
-    monkeypatch.setattr(doctor.devices, "driver", no_driver)
+    monkeypatch.setattr(doctor.devices, "nvidia_driver", no_driver)
     monkeypatch.setenv("SIGNDEX_DATA", str(tmp_path))
     monkeypatch.setenv("SIGNDEX_PROVIDER", provider)
     printed = []

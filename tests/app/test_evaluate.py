@@ -6,14 +6,14 @@ import math
 import pytest
 
 from app.errors import NothingUsableError
-from app.evaluate import Answer, Query, ask_offline, ask_over_http, evaluate, summarise, write_csv
-from app.settings import MAX_K
+from app.evaluate import EvaluatedQuery, RankedGlosses, evaluate, search_offline, search_over_http, summarise, write_csv
+from app.http.schemas.search import MAX_K
 from tests.app.conftest import GLOSSES
 from tests.tiny_videos import write_clip
 
 
 def queries(*ranks):
-    return [Query(f"{i}.mp4", f"G{i}", rank, "G0", 0.1 * (i + 1), None) for i, rank in enumerate(ranks)]
+    return [EvaluatedQuery(f"{i}.mp4", f"G{i}", rank, "G0", 0.1 * (i + 1), None) for i, rank in enumerate(ranks)]
 
 
 def test_the_figures_are_those_of_the_protocol():
@@ -40,7 +40,7 @@ def test_the_percentiles_are_of_the_seconds():
 def test_a_refused_video_is_a_miss_and_an_unknown_gloss_counts_nowhere(tmp_path, progress):
     for name in ("A.mp4", "B.mp4", "C.mp4", "NEW.mp4"):
         (tmp_path / name).write_bytes(b"x")
-    answers = {"A": Answer(("A", "B")), "B": Answer(("A", "B")), "C": Answer((), "broken")}
+    answers = {"A": RankedGlosses(("A", "B")), "B": RankedGlosses(("A", "B")), "C": RankedGlosses((), "broken")}
     figures = evaluate(tmp_path, lambda clip: answers[clip.path.stem], frozenset("ABC"), 2, progress)
     assert [query.rank for query in figures.queries] == [1, 2, None]
     assert figures.recall[1] == pytest.approx(100 / 3)
@@ -51,7 +51,7 @@ def test_a_refused_video_is_a_miss_and_an_unknown_gloss_counts_nowhere(tmp_path,
 def test_a_folder_without_a_known_gloss_is_refused(tmp_path, progress):
     (tmp_path / "NEW.mp4").write_bytes(b"x")
     with pytest.raises(NothingUsableError, match="none of the 1 videos"):
-        evaluate(tmp_path, lambda clip: Answer(()), frozenset("A"), 2, progress)
+        evaluate(tmp_path, lambda clip: RankedGlosses(()), frozenset("A"), 2, progress)
 
 
 def test_offline_and_over_http_the_ranks_are_the_same(served, dictionary_folder, tmp_path, progress):
@@ -59,8 +59,8 @@ def test_offline_and_over_http_the_ranks_are_the_same(served, dictionary_folder,
         write_clip(tmp_path / f"{gloss}.mp4", seed, seconds=1.4)
     (tmp_path / "APPLE").mkdir()
     (tmp_path / "APPLE" / "broken.mp4").write_bytes(b"no video")
-    offline = evaluate(tmp_path, ask_offline(served.services, 5), None, 5, progress)
-    http = evaluate(tmp_path, ask_over_http(served.client), None, MAX_K, progress)
+    offline = evaluate(tmp_path, search_offline(served.services, 5), None, 5, progress)
+    http = evaluate(tmp_path, search_over_http(served.signdex), None, MAX_K, progress)
     told = [[(query.video, query.rank, query.best) for query in figures.queries] for figures in (offline, http)]
     assert told[0] == told[1]
     assert len({query.rank for query in offline.queries}) > 2
@@ -77,13 +77,13 @@ def test_the_csv_has_a_row_per_query_worst_first(tmp_path):
 
 def test_the_worst_signs_come_first_with_what_they_were_taken_for():
     asked = [
-        Query("1", "HOUSE", 1, "HOUSE", 0.1, None),
-        Query("2", "HOUSE", 3, "ROOF", 0.1, None),
-        Query("3", "TREE", None, "BUSH", 0.1, None),
-        Query("4", "TREE", 9, "BUSH", 0.1, None),
-        Query("5", "TREE", 2, "HAND", 0.1, None),
-        Query("6", "DOG", 1, "DOG", 0.1, None),
-        Query("7", "CAT", None, None, 0.1, "broken"),
+        EvaluatedQuery("1", "HOUSE", 1, "HOUSE", 0.1, None),
+        EvaluatedQuery("2", "HOUSE", 3, "ROOF", 0.1, None),
+        EvaluatedQuery("3", "TREE", None, "BUSH", 0.1, None),
+        EvaluatedQuery("4", "TREE", 9, "BUSH", 0.1, None),
+        EvaluatedQuery("5", "TREE", 2, "HAND", 0.1, None),
+        EvaluatedQuery("6", "DOG", 1, "DOG", 0.1, None),
+        EvaluatedQuery("7", "CAT", None, None, 0.1, "broken"),
     ]
     worst = summarise(asked, (), depth=10).worst
     assert [(sign.gloss, sign.ranks, sign.taken_for) for sign in worst] == [
@@ -100,8 +100,8 @@ def test_the_clips_of_an_entries_file_are_asked_by_their_stretch(served, tmp_pat
         "id,gloss,video,start_s,end_s\n1,CHAIR,long.mp4,0.5,1.5\n2,CHAIR,long.mp4,,\n3,NEW,long.mp4,,\n"
     )
     known = frozenset(GLOSSES)
-    offline = evaluate(tmp_path, ask_offline(served.services, 5), known, 5, progress)
-    http = evaluate(tmp_path, ask_over_http(served.client), known, MAX_K, progress)
+    offline = evaluate(tmp_path, search_offline(served.services, 5), known, 5, progress)
+    http = evaluate(tmp_path, search_over_http(served.signdex), known, MAX_K, progress)
     for figures in (offline, http):
         assert [(query.video, query.rank) for query in figures.queries] == [("1", 1), ("2", 1)]
         assert figures.unknown == ("3",)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import pytest
 from pydantic import SecretStr
 
-from app.__main__ import _fill as fill
+from app.__main__ import _index_if_empty as index_if_empty
 from app.errors import DictionaryEmptyError
-from app.index_watch import IndexWatch
-from app.services import open_services
+from app.http.lifecycle import Lifecycle
+from app.replica.index_health import IndexHealthMonitor
+from app.replica.services import open_services
 from app.settings import Settings
 from index import snapshot
 from index.errors import IndexAwayError, IndexDeviceError, IndexRefusedError
-from index.in_use import InUse
-from index.milvus_connection import Address, Connection
-from index.milvus_server import ALIAS
+from index.milvus.connection import Address, Connection
+from index.milvus.leases import Leases
+from index.milvus.server import ALIAS
 from tests.fakes import FakeEncoder
 from tests.milvus_lite import running_lite
 
@@ -81,8 +82,8 @@ def test_a_service_finds_loses_and_finds_its_milvus_again(lite, start, dictionar
 def test_a_service_that_starts_before_its_milvus_waits_for_it(lite, settings, start, progress, dictionary_folder):
     on_lite = settings.model_copy(update={"index": lite.address})
     services = open_services(on_lite, FakeEncoder())
-    services.rebuild(progress)
-    services.close()
+    services.reindex(progress)
+    Lifecycle(services).close()
     lite.stop()
     served = start(index=lite.address)
     assert "can't be asked" in ready(served).json()["checks"]["index"]
@@ -134,47 +135,47 @@ def test_what_is_published_is_loaded_once_and_again_only_after_a_loss():
     server, used, seen = FlakyServer(), [], []
 
     def reload():
-        seen.append(watch.error)
+        seen.append(monitor.error)
         used[:] = [Loaded()]
 
-    watch = IndexWatch(server, lambda: used[0] if used else None, reload)
+    monitor = IndexHealthMonitor(server, lambda: used[0] if used else None, reload)
     server.error = IndexAwayError("away")
     for _ in range(2):
         with pytest.raises(IndexAwayError, match="away"):
-            watch.look()
+            monitor.check()
     assert seen == []
     server.error = None
     for _ in range(3):
-        watch.look()
+        monitor.check()
     assert len(seen) == 1
-    assert watch.error is None
+    assert monitor.error is None
     server.has_it = False
-    watch.look()
+    monitor.check()
     assert "brought back" in str(seen[1]), "searches are refused while it is brought back"
     used.clear()
     server.has_it = True
-    watch.look()
+    monitor.check()
     assert len(seen) == 2, "a snapshot that was refused for itself is not read again every two seconds"
 
 
 def test_a_reindex_is_refused_before_anything_is_embedded_while_milvus_is_away(settings, progress):
     services = open_services(settings.model_copy(update={"index": "milvus://127.0.0.1:1"}), FakeEncoder())
     with pytest.raises(IndexAwayError, match=r"127\.0\.0\.1:1"):
-        services.rebuild(progress)
+        services.reindex(progress)
     assert progress.phases == []
-    fill(services)
+    index_if_empty(services)
     assert not (services.settings.snapshots / "CURRENT").exists()
     with pytest.raises(IndexAwayError):
-        services.searchable()
+        services.searchable_dictionary()
     with pytest.raises(DictionaryEmptyError):
-        services.published.dictionary()
-    services.close()
+        services.active_snapshot.require_dictionary()
+    Lifecycle(services).close()
 
 
 def test_a_service_of_another_data_folder_does_not_start(lite, settings, progress, tmp_path):
     services = open_services(settings.model_copy(update={"index": lite.address}), FakeEncoder())
-    services.rebuild(progress)
-    services.close()
+    services.reindex(progress)
+    Lifecycle(services).close()
     other = settings.model_copy(update={"index": lite.address, "data": tmp_path / "other"})
     with pytest.raises(IndexRefusedError, match="Two data folders do not share a database"):
         open_services(other, FakeEncoder())
@@ -185,15 +186,15 @@ def test_what_this_process_searches_is_noted_and_what_it_searches_no_more_is_not
 ):
     videos = shutil.copytree(dictionary_folder, tmp_path / "videos")
     services = open_services(settings.model_copy(update={"index": lite.address, "dictionary": videos}), FakeEncoder())
-    noted = InUse(settings.snapshots / ".in-use")
+    noted = Leases(settings.snapshots / ".in-use")
     for name in (None, "APPLE.mp4"):
         if name is not None:
             (videos / name).unlink()
-        manifest = services.rebuild(progress)
+        manifest = services.reindex(progress)
         folder_id = snapshot.folder_id(settings.snapshots)
-        assert noted.everywhere() == {f"signdex_1_{folder_id}_{manifest.snapshot_id}_{manifest.encoder_id}"}
+        assert noted.held_anywhere() == {f"signdex_1_{folder_id}_{manifest.snapshot_id}_{manifest.encoder_id}"}
     assert len(names(lite.address)) == 2
-    services.close()
+    Lifecycle(services).close()
 
 
 def test_a_server_and_a_gpu_at_once_are_refused(settings):

@@ -9,23 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.decoder import Decoder
+from app.decoding.limits import DecoderLimits
+from app.encoder import open_encoder
 from app.errors import VideoTooCostlyError
-from app.evaluate import ask_offline
-from app.lookup import Stretch, look_up
-from app.main import create_app
-from app.opening import open_encoder
-from app.services import open_services
+from app.evaluate import search_offline
+from app.http.application import create_app
+from app.http.lifecycle import Lifecycle
+from app.indexing.sources import scan
+from app.replica.services import open_services
+from app.search.offline import look_up
 from app.settings import Settings
-from app.sources import scan
-from index import snapshot
-from model.cut import Cutting
-from model.devices import Device
+from index import snapshot_manifest
+from model.clip_stream import WindowingConfig
 from model.errors import EstimatorError, NoSignerError, ProviderError
-from model.runtime import load_file
-from model.skeleton.cut import open_skeletons
+from model.runtime.devices import Device
+from model.runtime.onnx_encoder import load_file
 from model.skeleton.encoders import BoneEncoder, SkeletonEncoder
+from model.skeleton.skeleton_stream import open_skeletons
 from model.video import VideoLimits
+from model.video.time_range import TimeRange
 from tests.app.conftest import KEY, Served, SilentProgress
 from tests.model.skeleton.test_encoders import write_encoder
 from tests.running import running
@@ -51,8 +54,8 @@ def posed(tmp_path_factory, folder):
     settings = Settings(data=data, dictionary=folder, admin_key=KEY, decoders=1)
     encoder = BoneEncoder(NAME)
     services = open_services(settings, encoder)
-    services.rebuild(SilentProgress())
-    app = create_app(settings, services)
+    services.reindex(SilentProgress())
+    app = create_app(settings, Lifecycle(services))
     with running(app) as client:
         yield Served(client, encoder, services, app)
 
@@ -96,25 +99,25 @@ def test_the_encoder_in_use_is_told(posed):
 
 
 def test_what_was_skipped_is_reported_and_what_did_not_change_is_not_embedded_again(posed):
-    before = snapshot.read_manifest(
-        posed.services.settings.snapshots / posed.services.published.dictionary().snapshot_id
+    before = snapshot_manifest.read_manifest(
+        posed.services.settings.snapshots / posed.services.active_snapshot.require_dictionary().snapshot_id
     )
     assert [each["video"] for each in before.report["skipped"]] == ["NOBODY.mp4"]
     assert "nobody was found" in before.report["skipped"][0]["reason"]
-    after = posed.services.rebuild(SilentProgress())
+    after = posed.services.reindex(SilentProgress())
     assert after.snapshot_id == before.snapshot_id
     assert (after.report["cache"]["num_cached"], after.report["cache"]["num_embedded"]) == (4, 0)
 
 
 def test_a_decoder_that_is_killed_costs_its_video_only(posed, tmp_path):
     path = write_signer(tmp_path / "query.mp4", 0)
-    [pid] = posed.app.state.searches.decoder_pids
+    [pid] = posed.app.state.search_service.decoder_pids
     os.kill(pid, signal.SIGSTOP)
     threading.Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
     lost = posed.post(path)
     assert (lost.status_code, lost.json()["type"].rsplit("/")[-1].endswith("video-unusable")) == (422, True)
     assert posed.post(path).json()["hits"][0]["sign"]["gloss"] == "APPLE"
-    assert posed.app.state.searches.decoder_pids != [pid]
+    assert posed.app.state.search_service.decoder_pids != [pid]
 
 
 def test_the_command_line_finds_what_the_service_finds(posed, tmp_path):
@@ -123,34 +126,34 @@ def test_the_command_line_finds_what_the_service_finds(posed, tmp_path):
     found = look_up(
         path,
         encoder=services.encoder,
-        dictionary=services.published.dictionary(),
+        dictionary=services.active_snapshot.require_dictionary(),
         limits=VideoLimits(),
         k=4,
-        stretch=Stretch(),
+        time_range=TimeRange(),
     )
     answer = posed.post(path).json()
     assert found.vector.tolist() == pytest.approx(answer["vector"], abs=1e-5)
     asked = scan(path.parent).clips[0]
-    assert ask_offline(services, 4)(asked).glosses[0] == "CHAIR"
+    assert search_offline(services, 4)(asked).glosses[0] == "CHAIR"
 
 
 def test_skeletons_from_another_process_are_those_found_here(tmp_path):
-    cutting = Cutting.of(BoneEncoder(NAME).info)
+    windowing = WindowingConfig.of(BoneEncoder(NAME).info)
     path = write_signer(tmp_path / "clip.mp4", 1, left=True)
     decoder = Decoder(GENEROUS, NAME)
     try:
         with path.open("rb") as file:
-            theirs = decoder.cut(file.fileno(), cutting, VideoLimits())
+            theirs = decoder.decode_windows(file.fileno(), windowing, VideoLimits())
             with pytest.raises(NoSignerError), write_nobody(tmp_path / "nobody.mp4").open("rb") as nobody:
-                decoder.cut(nobody.fileno(), cutting, VideoLimits())
-            assert len(decoder.picture(file.fileno(), 64, VideoLimits())) > 100
+                decoder.decode_windows(nobody.fileno(), windowing, VideoLimits())
+            assert len(decoder.decode_thumbnail(file.fileno(), 64, VideoLimits())) > 100
     finally:
         decoder.kill()
-    with open_skeletons(path, cutting, ColourSeer()) as stream:
+    with open_skeletons(path, windowing, ColourSeer()) as stream:
         ours = list(stream)
     assert theirs.start_frames.tolist() == [window.start_frame for window, _ in ours]
     assert all((theirs[number] == window.frames).all() for number, (window, _) in enumerate(ours))
-    assert theirs.seen == stream.seen
+    assert theirs.info == stream.info
 
 
 def test_finding_skeletons_has_the_time_limit_of_decoding(tmp_path):
@@ -161,7 +164,7 @@ def test_finding_skeletons_has_the_time_limit_of_decoding(tmp_path):
         os.kill(decoder.pid, signal.SIGSTOP)
         began = time.monotonic()
         with path.open("rb") as file, pytest.raises(VideoTooCostlyError, match=r"SIGNDEX_DECODE_S"):
-            decoder.cut(file.fileno(), Cutting.of(BoneEncoder(NAME).info), VideoLimits())
+            decoder.decode_windows(file.fileno(), WindowingConfig.of(BoneEncoder(NAME).info), VideoLimits())
         assert time.monotonic() - began < 20
     finally:
         decoder.kill()
@@ -193,8 +196,8 @@ def test_a_trained_file_serves_like_any_other(folder, tmp_path):
     encoder.info = replace(encoder.info, estimator=NAME)
     settings = Settings(data=tmp_path / "data", dictionary=folder, admin_key=KEY, decoders=1)
     services = open_services(settings, encoder)
-    services.rebuild(SilentProgress())
-    app = create_app(settings, services)
+    services.reindex(SilentProgress())
+    app = create_app(settings, Lifecycle(services))
     with running(app) as client:
         answer = Served(client, encoder, services, app).post(folder / "BREAD.mp4").json()
     assert answer["hits"][0]["sign"]["gloss"] == "BREAD"

@@ -20,10 +20,11 @@ import av
 import numpy as np
 import typer
 
-from app.board import JobState
 from app.client import Client, ProblemReceived
-from app.schemas import SearchAnswer
-from tests.docker.stack import ROOT, CommandError, Stack, run, why_no_engine
+from app.http.schemas.admin import JobAnswer
+from app.http.schemas.search import SearchAnswer
+from app.progress import JobState
+from tests.docker.stack import PATIENCE_S, ROOT, CommandError, Stack, run, why_no_engine
 
 DEMO = ROOT / "app" / "demo"
 IMAGE = "signdex:test"
@@ -212,14 +213,19 @@ class Trial:
                 job = client.job(job.id)
         run(["docker", "kill", "--signal", "KILL", self.stack.container])
         assert self.stack.state()["ExitCode"] == 128 + signal.SIGKILL
+        began = time.monotonic()
         seconds = self.stack.up()
         with self.stack.client() as client:
             assert answers(client) == self.before
-            done = client.reindex()
+            resumed = until_over(client, job.id)
+            waited = time.monotonic() - began
+            assert resumed.state == JobState.DONE, resumed
+            assert resumed.replica != job.replica, resumed
+            assert client.reindex().state == JobState.DONE
             assert answers(client) == self.before
-        assert done.state == JobState.DONE
         return (
-            f"killed with {job.done} of {job.total} embedded; healthy after {seconds:.1f} s, same answers; reindex done"
+            f"killed with {job.done} of {job.total} embedded; healthy after {seconds:.1f} s, same answers;"
+            f" the job taken over, and done after {waited:.1f} s"
         )
 
     def a_decoding_bomb_stops_at_the_limit_of_its_process(self) -> str:
@@ -287,6 +293,15 @@ def refusal(command: Callable[[], str]) -> str:
     except CommandError as error:
         return str(error)
     raise AssertionError(f"it was done: {printed}")
+
+
+def until_over(client: Client, job_id: str) -> JobAnswer:
+    """A job once it has ended, whichever replica ends it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (job := client.job(job_id)).finished_at is None:
+        assert time.monotonic() < deadline, f"the job goes on after {PATIENCE_S:g} s: {job}"
+        time.sleep(0.2)
+    return job
 
 
 def outcome(result: Callable[[], SearchAnswer]) -> str:

@@ -80,8 +80,8 @@ def ran(*command: str) -> str:
 
 
 def contract() -> str:
-    """The description of the API, see `tests/app/test_contract.py`."""
-    told = ran("pytest", "tests/app/test_contract.py", "-q", "-s", "-p", "no:cacheprovider")
+    """The description of the API, see `tests/app/http/test_contract.py`."""
+    told = ran("pytest", "tests/app/http/test_contract.py", "-q", "-s", "-p", "no:cacheprovider")
     return f"{re.findall(r'([0-9]+) requests', told)[-1]} requests, every answer described, no error of the service"
 
 
@@ -155,7 +155,7 @@ def break_things(trials: Trials, folder: Path, queries: list[Query], before: lis
     trials.attempt("SIGTERM in a reindex", 1, lambda: faults.terminated_in_a_reindex(data, queries, before))
     trials.attempt(
         "SIGKILL in a reindex", kills,
-        lambda: killed("tests.app.killed_reindexes", folder / "reindexes", "--kills", str(kills)),
+        lambda: killed("tests.app.indexing.killed_reindexes", folder / "reindexes", "--kills", str(kills)),
     )  # fmt: skip
     trials.attempt(
         "SIGKILL while publishing", kills, lambda: killed("tests.index.killed_writers", folder / "writers", str(kills))

@@ -1,4 +1,4 @@
-"""What `app.simulation` predicts beside what happens: `python -m tests.fire.capacity --seconds 60`.
+"""Compares predictions of `app.bench.simulation` with reality: `python -m tests.fire.capacity --seconds 60`.
 
 With one replica and with two on the same cores, whose encoders share them: what a search takes of a core is measured
 while eight callers keep all of them busy. Then callers who wait show the goodput, and callers who come at random a part
@@ -22,12 +22,12 @@ import httpx
 import numpy as np
 import typer
 
-from app import simulation
-from app.bench_http import publish_random
+from app.bench import simulation
+from app.bench.http import publish_random
+from app.bench.simulation import LoadPrediction, ServiceConfig, StageCosts
 from app.settings import Settings
-from app.simulation import Plan, Prediction, Stages
 from model.machine import machine
-from model.runtime import OnnxEncoder
+from model.runtime.onnx_encoder import OnnxEncoder
 from tests.fire.load import CALLERS, Called, demo_videos, search
 from tests.fire.server import Server, cpu_s, descendants, serving
 from tests.fire.truth import Query, Truth, ask_all, fixed_queries
@@ -84,13 +84,15 @@ def spent_s(servers: Sequence[Server]) -> tuple[float, float]:
     return decoders, sum(cpu_s(server.pid) for server in servers) + time.process_time()
 
 
-def stages_of(servers: Sequence[Server], queries: Sequence[Query], truths: Sequence[Truth], seconds: float) -> Stages:
-    """What a search costs while callers keep all cores busy, which is more than on an idle machine."""
+def measured_costs(
+    servers: Sequence[Server], queries: Sequence[Query], truths: Sequence[Truth], seconds: float
+) -> StageCosts:
+    """Costs of a search while callers keep all cores busy, which are higher than on an idle machine."""
     windows, other_s = alone(servers[0], queries)
     before = spent_s(servers)
     calls = asyncio.run(waiting(servers, queries, truths, seconds))
     decode_s, rest_s = (float(part) for part in (np.array(spent_s(servers)) - before) / len(calls))
-    return Stages(decode_s, windows, (rest_s - other_s) / windows, other_s)
+    return StageCosts(decode_s, windows, (rest_s - other_s) / windows, other_s)
 
 
 async def waiting(
@@ -132,35 +134,35 @@ async def coming(
         return await asyncio.gather(*(one(n, clients[n % len(clients)]) for n in range(len(arrivals_s))))
 
 
-def got(calls: Sequence[Called], seconds: float) -> Prediction:
+def got(calls: Sequence[Called], seconds: float) -> LoadPrediction:
     """What callers got, in the words of a prediction."""
     answered = [call for call in calls if call.status == 200]
     assert all(call.is_right for call in answered), "a wrong answer"
     waits = [call.seconds for call in answered] or [0.0]
     p50, p95 = (float(np.percentile(waits, share)) for share in (50, 95))
     in_time = sum(call.done_s <= seconds for call in answered)
-    return Prediction(in_time / seconds, 1 - len(answered) / max(1, len(calls)), p50, p95)
+    return LoadPrediction(in_time / seconds, 1 - len(answered) / max(1, len(calls)), p50, p95)
 
 
 def compared(
-    servers: Sequence[Server], queries: Sequence[Query], truths: Sequence[Truth], stages: Stages, plan: Plan,
-    seconds: float, seed: int,
+    servers: Sequence[Server], queries: Sequence[Query], truths: Sequence[Truth], costs: StageCosts,
+    config: ServiceConfig, seconds: float, seed: int,
 ) -> list[Compared]:  # fmt: skip
     """One number of replicas: callers who wait, then callers who come."""
     measured = got(asyncio.run(waiting(servers, queries, truths, seconds)), seconds)
-    predicted = Prediction.of(simulation.closed_loop(plan, stages, CALLERS, seconds), seconds)
-    rows = [Compared(plan.replicas, f"{CALLERS} wait", "answers/s", predicted.goodput, measured.goodput)]
+    predicted = LoadPrediction.from_results(simulation.closed_loop(config, costs, CALLERS, seconds), seconds)
+    rows = [Compared(config.replicas, f"{CALLERS} wait", "answers/s", predicted.goodput, measured.goodput)]
     assert measured.goodput > 0, f"nothing was answered in {seconds:g} s: the machine is too busy to measure anything"
     rate = SHARE * measured.goodput
     arrivals = simulation.random_arrivals(rate, seconds, np.random.default_rng(seed))
     measured = got(asyncio.run(coming(servers, queries, truths, arrivals)), seconds)
-    predicted = Prediction.of(simulation.open_loop(plan, stages, arrivals), seconds)
-    figures: list[tuple[str, Callable[[Prediction], float]]] = [
+    predicted = LoadPrediction.from_results(simulation.open_loop(config, costs, arrivals), seconds)
+    figures: list[tuple[str, Callable[[LoadPrediction], float]]] = [
         ("answers/s", lambda of: of.goodput), ("wait p50 s", lambda of: of.p50_s), ("wait p95 s", lambda of: of.p95_s)
     ]  # fmt: skip
     return [
         *rows,
-        *(Compared(plan.replicas, f"{rate:.2f}/s come", name, of(predicted), of(measured)) for name, of in figures),
+        *(Compared(config.replicas, f"{rate:.2f}/s come", name, of(predicted), of(measured)) for name, of in figures),
     ]
 
 
@@ -178,13 +180,13 @@ def report(seconds: float, cores: int, queries: Sequence[Query], seed: int) -> t
                 servers = [stack.enter_context(serving(settings.data, **how)) for _ in range(replicas)]
                 with servers[0].client() as client:
                     truths = ask_all(client, queries)
-                stages = stages_of(servers, queries, truths, seconds / 2)
-                plan = Plan(cores, replicas, threads, DECODERS, MAX_SEARCHES, MAX_WINDOWS)
-                rows += compared(servers, queries, truths, stages, plan, seconds, seed)
+                costs = measured_costs(servers, queries, truths, seconds / 2)
+                config = ServiceConfig(cores, replicas, threads, DECODERS, MAX_SEARCHES, MAX_WINDOWS)
+                rows += compared(servers, queries, truths, costs, config, seconds, seed)
             lines.append(
-                f"{replicas} with {threads} encoder threads each: a search takes {stages.decode_s * 1e3:.0f} ms of a"
-                f" core to decode, {stages.windows} windows of {stages.window_s * 1e3:.1f} ms, and"
-                f" {stages.other_s * 1e3:.1f} ms for everything else."
+                f"{replicas} with {threads} encoder threads each: a search takes {costs.decode_s * 1e3:.0f} ms of a"
+                f" core to decode, {costs.windows} windows of {costs.window_s * 1e3:.1f} ms, and"
+                f" {costs.other_s * 1e3:.1f} ms for everything else."
             )
     lines += [
         "",

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.simulation import Prediction
+from app.bench.simulation import LoadPrediction
 from tests.fire.capacity import Compared, got
 from tests.fire.load import Called
 from tests.fire.server import cpu_s
@@ -13,7 +13,7 @@ from tests.fire.server import cpu_s
 
 def test_what_callers_got_is_counted_as_the_simulation_counts():
     calls = [Called(200, 1.0, 2.0), Called(200, 3.0, 9.0), Called(200, 2.0, 11.0), Called(429, 0.1, 1.0, True)]
-    assert got(calls, 10.0) == Prediction(goodput=0.2, refused=0.25, p50_s=2.0, p95_s=pytest.approx(2.9))
+    assert got(calls, 10.0) == LoadPrediction(goodput=0.2, refused=0.25, p50_s=2.0, p95_s=pytest.approx(2.9))
 
 
 def test_a_wrong_answer_is_no_measurement():

@@ -20,14 +20,15 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.decoder import Decoder
+from app.decoding.limits import DecoderLimits
 from app.errors import VideoTooCostlyError, VideoUndecodableError
-from model.cut import Cutting
+from model.clip_stream import WindowingConfig
 from model.errors import VideoError
 from model.video import VideoLimits
 from tests.hostile.corpus import bases, handmade, mutant, valid
 
-CUTTING = Cutting(fps=25.0, num_frames=16, size=64, stride_frames=8)
+WINDOWING = WindowingConfig(fps=25.0, num_frames=16, size=64, stride_frames=8)
 LIMITS = VideoLimits(max_duration_s=60, max_bytes=100_000_000)
 DECODING = DecoderLimits(memory_bytes=512_000_000, seconds=20)
 REFUSALS = (VideoError, VideoTooCostlyError, VideoUndecodableError)
@@ -74,7 +75,7 @@ class Victim:
 
     def _result(self, video: int) -> tuple[str, str]:
         try:
-            cut = self._decoder.cut(video, CUTTING, LIMITS)
+            cut = self._decoder.decode_windows(video, WINDOWING, LIMITS)
         except REFUSALS as error:
             return type(error).__name__, str(error)
         return DECODED, f"{len(cut)} windows"

@@ -5,9 +5,9 @@ import secrets
 import pytest
 
 from index.entries import Entry
-from index.in_use import InUse
-from index.milvus_connection import Address, Connection
-from index.milvus_server import MilvusServer
+from index.milvus.connection import Address, Connection
+from index.milvus.leases import Leases
+from index.milvus.server import MilvusServer
 from tests.milvus_lite import running_lite
 
 ENCODER = "0123456789ab"
@@ -42,11 +42,11 @@ def new_server(new_database, tmp_path):
     """Makes a `MilvusServer` on an empty database."""
     servers = []
 
-    def make(address=None, folder_id=None, in_use=None):
+    def make(address=None, folder_id=None, leases=None):
         server = MilvusServer(
             Connection(Address.parse(address or new_database())),
             folder_id or secrets.token_hex(6),
-            in_use or InUse(tmp_path / "in-use"),
+            leases or Leases(tmp_path / "in-use"),
         )
         servers.append(server)
         return server
@@ -65,6 +65,6 @@ def build_on_milvus(new_server):
         entries = entries or [Entry(f"{row}", f"G{row}", f"{row}.mp4") for row in range(len(vectors))]
         if not made:
             made.append(new_server())
-        return made[0].opened(secrets.token_hex(6), ENCODER, vectors, entries)
+        return made[0].open_index(secrets.token_hex(6), ENCODER, vectors, entries)
 
     return build

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from index import snapshot
+from index import snapshot, snapshot_manifest
 from tests.index.test_snapshot import publish, some_vectors
 
 NUM = 500
@@ -27,11 +27,11 @@ def write_for_ever(folder: Path, ready: int) -> None:
 
 def verify(folder: Path) -> int:
     """What a start does; gives 1 where something was left to clean."""
-    leftovers = snapshot.clean(folder)
+    leftovers = snapshot.remove_leftovers(folder)
     loaded = snapshot.load(folder)
     assert loaded.num_entries == NUM
     assert loaded.notes == ()
-    assert len(snapshot.manifests(folder)) <= 3
+    assert len(snapshot_manifest.manifests(folder)) <= 3
     assert not [path for path in folder.iterdir() if path.name.startswith((".staging", ".trash"))]
     vector = some_vectors(1)[0]
     assert len(loaded.search(vector, k=5, encoder_id=loaded.encoder_id)) == 5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from index import checks, faiss_index
-from index.checks import examine
+from index.checks import self_check
 from index.entries import Entry
 from index.errors import SelfCheckError
 from index.exact import ExactIndex
@@ -25,7 +25,7 @@ def some(num=300, dim=24, seed=0):
 def test_vectors_that_find_themselves_pass(build):
     vectors, entries = some()
     told = []
-    found = examine(build(vectors), vectors, entries, told.append)
+    found = self_check(build(vectors), vectors, entries, told.append)
     assert (found.num_checked, sum(told), found.near_duplicates) == (300, 300, ())
 
 
@@ -35,7 +35,7 @@ def test_an_index_of_other_vectors_is_found_out_and_names_an_entry(build):
     shuffled = vectors.copy()
     shuffled[[7, 8]] = shuffled[[8, 7]]
     with pytest.raises(SelfCheckError, match=r"entry 'e007' .* finds 'e008' first"):
-        examine(build(shuffled), vectors, entries)
+        self_check(build(shuffled), vectors, entries)
 
 
 def test_the_same_video_under_two_glosses_passes_and_is_reported_once():
@@ -43,7 +43,7 @@ def test_the_same_video_under_two_glosses_passes_and_is_reported_once():
     vectors[10] = vectors[250]
     near = unit(vectors[250][None] + 0.01 * np.random.default_rng(1).normal(size=(1, 24)))
     vectors[100] = near[0]
-    found = examine(faiss_index.build(vectors), vectors, entries)
+    found = self_check(faiss_index.build(vectors), vectors, entries)
     assert found.num_near_duplicates == len(found.near_duplicates) == 3
     first = found.near_duplicates[0]
     assert (first.ids, first.glosses, first.score) == (("e010", "e250"), ("G5", "G125"), pytest.approx(1, abs=1e-6))
@@ -52,14 +52,14 @@ def test_the_same_video_under_two_glosses_passes_and_is_reported_once():
 def test_videos_of_one_sign_may_be_alike():
     vectors, entries = some()
     vectors[10] = vectors[11]
-    assert examine(faiss_index.build(vectors), vectors, entries).near_duplicates == ()
+    assert self_check(faiss_index.build(vectors), vectors, entries).near_duplicates == ()
 
 
 def test_the_mirror_image_of_another_sign_is_reported_as_such():
     vectors, entries = some()
     entries[20] = replace(entries[20], mirrored=True)
     vectors[20] = vectors[200]
-    assert examine(faiss_index.build(vectors), vectors, entries).near_duplicates[0].mirrored
+    assert self_check(faiss_index.build(vectors), vectors, entries).near_duplicates[0].mirrored
 
 
 def test_of_very_many_vectors_an_even_share_is_looked_up(monkeypatch):
@@ -69,7 +69,7 @@ def test_of_very_many_vectors_an_even_share_is_looked_up(monkeypatch):
     assert (rows[0], rows[-1]) == (0, 999)
     assert np.diff(rows).max() - np.diff(rows).min() <= 1
     vectors, entries = some()
-    assert examine(ExactIndex(vectors), vectors, entries).num_checked == 50
+    assert self_check(ExactIndex(vectors), vectors, entries).num_checked == 50
 
 
 def test_only_the_most_alike_pairs_are_listed(monkeypatch):
@@ -77,5 +77,5 @@ def test_only_the_most_alike_pairs_are_listed(monkeypatch):
     vectors, entries = some(num=60)
     for i in range(5):
         vectors[2 * i] = vectors[30 + 2 * i]
-    found = examine(ExactIndex(vectors), vectors, entries)
+    found = self_check(ExactIndex(vectors), vectors, entries)
     assert (found.num_near_duplicates, len(found.near_duplicates)) == (5, 2)

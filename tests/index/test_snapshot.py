@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import snapshot
+from index import snapshot, snapshot_manifest
 from index.entries import Entry
 from index.errors import SnapshotDamagedError, SnapshotMissingError, SnapshotWriteError, VectorsError
 
@@ -38,7 +38,7 @@ def flip_a_byte(path):
 def test_what_is_published_is_what_is_loaded(tmp_path):
     manifest = publish(tmp_path, report={"stride_frames": 2})
     loaded = snapshot.load(tmp_path)
-    assert loaded.snapshot_id == manifest.snapshot_id == snapshot.current_id(tmp_path)
+    assert loaded.snapshot_id == manifest.snapshot_id == snapshot_manifest.current_id(tmp_path)
     assert loaded.entries == tuple(some_entries())
     assert (loaded.num_entries, loaded.num_signs, loaded.encoder_id, loaded.notes) == (12, 6, ENCODER, ())
     for vector, entry in zip(some_vectors(), some_entries(), strict=True):
@@ -61,7 +61,7 @@ def test_glosses_of_any_script_and_odd_line_ends_survive(tmp_path):
 
 def test_the_previous_snapshot_stays_and_older_ones_go(tmp_path):
     ids = [publish(tmp_path, seed=seed).snapshot_id for seed in range(4)]
-    assert [manifest.snapshot_id for manifest in snapshot.manifests(tmp_path)] == [ids[3], ids[2]]
+    assert [manifest.snapshot_id for manifest in snapshot_manifest.manifests(tmp_path)] == [ids[3], ids[2]]
     assert snapshot.load(tmp_path).snapshot_id == ids[3]
     assert snapshot.load(tmp_path, ids[2]).snapshot_id == ids[2]
     with pytest.raises(SnapshotMissingError, match=ids[0]):
@@ -79,8 +79,8 @@ def test_a_loaded_dictionary_outlives_its_files(tmp_path):
 def test_an_empty_folder_has_no_snapshot(tmp_path):
     with pytest.raises(SnapshotMissingError, match="no snapshot was published"):
         snapshot.load(tmp_path)
-    assert snapshot.manifests(tmp_path / "nowhere") == []
-    assert snapshot.clean(tmp_path / "nowhere") == []
+    assert snapshot_manifest.manifests(tmp_path / "nowhere") == []
+    assert snapshot.remove_leftovers(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize("name", ["vectors.npy", "entries.jsonl"])
@@ -144,8 +144,8 @@ def test_start_up_removes_what_a_killed_writer_left(tmp_path):
     (tmp_path / ".staging-aaaaaaaaaaaa" / "vectors.npy").write_bytes(b"half")
     (tmp_path / ".staging-CURRENT").write_text("aaaa")
     (tmp_path / ".trash-bbbbbbbbbbbb").mkdir()
-    assert snapshot.clean(tmp_path) == [".staging-CURRENT", ".staging-aaaaaaaaaaaa", ".trash-bbbbbbbbbbbb"]
-    assert snapshot.clean(tmp_path) == []
+    assert snapshot.remove_leftovers(tmp_path) == [".staging-CURRENT", ".staging-aaaaaaaaaaaa", ".trash-bbbbbbbbbbbb"]
+    assert snapshot.remove_leftovers(tmp_path) == []
     assert snapshot.load(tmp_path).snapshot_id == published
 
 
@@ -153,13 +153,13 @@ def test_where_nothing_may_be_written_a_start_tidies_nothing_and_does_not_fail()
     kernels = Path("/sys/kernel")  # nobody may create files there
     with pytest.raises(OSError, match=r"denied|Read-only|permitted"):
         (kernels / ".lock").open("w")
-    assert snapshot.clean(kernels) == []
+    assert snapshot.remove_leftovers(kernels) == []
 
 
 def test_a_disk_that_takes_no_more_leaves_the_published_snapshot(tmp_path):
     # A limit on the size of files is what a full disk looks like to the writer.
     publish(tmp_path)
-    published = snapshot.current_id(tmp_path)
+    published = snapshot_manifest.current_id(tmp_path)
     script = (
         "import resource, signal, sys; from tests.index.test_snapshot import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -11,7 +11,7 @@ from index.entries import Entry
 from index.errors import IndexDeviceError, VectorsError
 from index.exact import ExactIndex
 from index.gpu_index import GpuIndex, require_gpu
-from index.protocol import Allowed
+from index.protocol import AllowedRows
 from tests.milvus_lite import is_installed
 
 BACKENDS = {"exact": ExactIndex, "faiss": faiss_index.build, "gpu": GpuIndex}
@@ -54,7 +54,7 @@ def marked(flags):
     entries = [
         Entry(f"{row}", f"G{row}", f"{row}.mp4", tags=("x", "in") if flag else ()) for row, flag in enumerate(flags)
     ]
-    return Allowed(flags, Filters(tag="in")), entries
+    return AllowedRows(flags, Filters(tag="in")), entries
 
 
 def test_milvus_is_among_the_backends(build_on_milvus):
@@ -138,14 +138,14 @@ def test_looking_at_some_rows_is_searching_those_alone(build):
 
 def test_where_no_row_is_allowed_nothing_is_found(build):
     vectors = unit(np.random.default_rng(12), 20)
-    scores, rows = build(vectors).search(vectors[:3], 5, Allowed(np.zeros(20, np.bool_)))
+    scores, rows = build(vectors).search(vectors[:3], 5, AllowedRows(np.zeros(20, np.bool_)))
     assert scores.shape == rows.shape == (3, 0)
 
 
 def test_flags_of_another_number_are_refused(build):
     vectors = unit(np.random.default_rng(13), 20)
     with pytest.raises(VectorsError, match="one flag for each of 20"):
-        build(vectors).search(vectors[:1], 5, Allowed(np.ones(19, np.bool_)))
+        build(vectors).search(vectors[:1], 5, AllowedRows(np.ones(19, np.bool_)))
 
 
 def test_threads_that_search_at_once_get_what_they_get_alone(build):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import Checkpoint, untrained
-from model.export import export
-from model.runtime import OnnxEncoder
+from model.network.checkpoint import Checkpoint, untrained
+from model.network.export import export
+from model.runtime.onnx_encoder import OnnxEncoder
 from tests.model.micro import micro
 
 

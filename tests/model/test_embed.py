@@ -9,12 +9,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from model.cut import open_windows
+from model.clip_stream import open_pictures
 from model.embed import UNTRAINED, ClipEmbedding, Embedder, clip_embedding, joined, main
 from model.encoder import Encoding, Frames, Ints
 from model.errors import NotAVideoError
 from model.pooling import pool
-from model.runtime import OnnxEncoder
+from model.runtime.onnx_encoder import OnnxEncoder
 from model.video import open_frames
 from tests.model.micro import micro
 
@@ -103,7 +103,7 @@ def test_a_file_object_gives_what_its_path_gives(encoder: OnnxEncoder, clip: Pat
 def test_a_stretch_is_embedded_like_a_clip_of_its_own(encoder: OnnxEncoder, clip: Path) -> None:
     whole = Embedder(encoder, still=0).embed(clip)
     part = Embedder(encoder, still=0).embed(clip, start_s=1.2, end_s=2.0)
-    assert part.facts.num_frames == 20
+    assert part.video_info.num_frames == 20
     np.testing.assert_allclose(part.start_s, [1.2, 1.28, 1.36], atol=1e-6)
     # Windows at frames 30, 32, 34 of the whole. The crop was chosen anew, so only where it is the same are they equal.
     assert part.embeddings.shape == whole.embeddings[15:18].shape
@@ -150,19 +150,19 @@ def test_both_gives_what_the_film_and_its_mirror_image_give(encoder: OnnxEncoder
     assert flipped.encoded.tolist() == mirror_image.encoded.tolist()
     assert flipped.vector @ mirror_image.vector > 0.999
     assert flipped.vector @ mirror_image.vector > filmed.vector @ mirror_image.vector
-    assert flipped.facts == filmed.facts
+    assert flipped.video_info == filmed.video_info
 
 
 def test_the_steps_taken_apart_give_what_embed_gives(encoder: OnnxEncoder, clip: Path) -> None:
     embedder = Embedder(encoder, kept_share=0.5)
-    with open_windows(clip, embedder.cutting, start_s=0.4) as windows:
-        moving_windows = list(windows)
-    parts = joined([embedder.encode(moving_windows[:3]), embedder.encode(moving_windows[3:])])
-    assembled = clip_embedding(parts, windows.seen, embedder.cutting, encoder.info)
+    with open_pictures(clip, embedder.windowing, start_s=0.4) as windows:
+        moving = list(windows)
+    parts = joined([embedder.encode(moving[:3]), embedder.encode(moving[3:])])
+    assembled = clip_embedding(parts, windows.info, embedder.windowing, encoder.info)
     whole = embedder.embed(clip, start_s=0.4)
     np.testing.assert_allclose(assembled.vector, whole.vector, atol=1e-6)
     np.testing.assert_array_equal(assembled.start_s, whole.start_s)
-    assert (assembled.facts, assembled.warnings) == (whole.facts, whole.warnings)
+    assert (assembled.video_info, assembled.warnings) == (whole.video_info, whole.warnings)
 
 
 def test_the_settings_tell_apart_what_gives_other_embeddings(encoder: OnnxEncoder) -> None:

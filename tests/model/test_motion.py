@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.clip_stream import moving_windows, with_motion
 from model.config import base, tiny
-from model.cut import moving, with_motion
 from model.motion import block_means, motion, moving_units
 from model.windows import Window
 
@@ -49,6 +49,6 @@ def test_the_gate_never_drops_every_window(motions: list[int], still: float) -> 
         frames = np.full((16, 8, 8, 3), 100, np.uint8)
         frames[8:] += np.uint8(2 * amount)
         windows.append(Window(i, frames))
-    passed = [(window.start_frame, amount) for window, amount in moving(with_motion(windows, 0), still)]
+    passed = [(window.start_frame, amount) for window, amount in moving_windows(with_motion(windows, 0), still)]
     expected = [(i, amount) for i, amount in enumerate(motions) if amount >= still]
     assert passed == (expected or [(motions.index(max(motions)), max(motions))])

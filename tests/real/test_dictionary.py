@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from app.evaluate import ask_offline, ask_over_http, evaluate
-from app.main import create_app
-from app.reindex import Mode
-from app.services import open_services
-from app.settings import MAX_K, Settings
+from app.client import Client
+from app.evaluate import evaluate, search_offline, search_over_http
+from app.http.application import create_app
+from app.http.lifecycle import Lifecycle
+from app.http.schemas.search import MAX_K
+from app.indexing.reindex import ReindexMode
+from app.replica.services import open_services
+from app.settings import Settings
 from index import snapshot
-from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from model.runtime.onnx_encoder import DEFAULT_ENCODER, OnnxEncoder
 from tests.running import running
 
 pytestmark = pytest.mark.real
@@ -23,18 +26,18 @@ NUM_SIGNS = 24
 
 
 class Quiet:
-    """A `Progress` that takes note of what is left out."""
+    """A `ProgressCallback` that takes note of what is left out."""
 
     def __init__(self):
         self.skipped = []
 
-    def phase(self, name, total):
+    def start_phase(self, name, total):
         pass
 
     def advance(self):
         pass
 
-    def skip(self, skipped):
+    def report_skipped(self, skipped):
         self.skipped.append(skipped)
 
 
@@ -61,7 +64,7 @@ def services(folders, tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(services):
     """The report card of the first run."""
-    return services.rebuild(Quiet()).report
+    return services.reindex(Quiet()).report
 
 
 def test_every_studio_clip_is_indexed_and_finds_itself(services, report):
@@ -69,28 +72,31 @@ def test_every_studio_clip_is_indexed_and_finds_itself(services, report):
     assert report["self_check"] == {"num_checked": 2 * NUM_SIGNS, "of": 2 * NUM_SIGNS}
     assert report["single_video_signs"]["num"] == NUM_SIGNS
     assert report["cache"]["num_embedded"] == NUM_SIGNS
-    dictionary = services.published.dictionary()
+    dictionary = services.active_snapshot.require_dictionary()
     assert (dictionary.num_entries, len(dictionary.entries)) == (NUM_SIGNS, 2 * NUM_SIGNS)
     assert dictionary.notes == ()
 
 
 def test_a_second_run_embeds_nothing_and_changes_nothing(services, report):
-    before = services.published.dictionary()
-    again = services.rebuild(Quiet(), Mode.MISSING).report
+    before = services.active_snapshot.require_dictionary()
+    again = services.reindex(Quiet(), ReindexMode.MISSING).report
     assert (again["cache"]["num_embedded"], again["cache"]["num_cached"]) == (0, NUM_SIGNS)
     files = [
         services.settings.snapshots / used.snapshot_id / "vectors.npy"
-        for used in (before, services.published.dictionary())
+        for used in (before, services.active_snapshot.require_dictionary())
     ]
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert snapshot.load(services.settings.snapshots).snapshot_id == services.published.dictionary().snapshot_id
+    assert (
+        snapshot.load(services.settings.snapshots).snapshot_id
+        == services.active_snapshot.require_dictionary().snapshot_id
+    )
 
 
 def test_every_home_clip_is_answered_and_over_http_as_offline(services, report, folders):
-    known = frozenset(sign.gloss for sign in services.published.dictionary().signs)
-    offline = evaluate(folders[1], ask_offline(services, NUM_SIGNS), known, NUM_SIGNS, Quiet())
-    with running(create_app(services.settings, services)) as client:
-        http = evaluate(folders[1], ask_over_http(client), known, MAX_K, Quiet())
+    known = frozenset(sign.gloss for sign in services.active_snapshot.require_dictionary().signs)
+    offline = evaluate(folders[1], search_offline(services, NUM_SIGNS), known, NUM_SIGNS, Quiet())
+    with running(create_app(services.settings, Lifecycle(services))) as client:
+        http = evaluate(folders[1], search_over_http(Client(str(client.base_url), http=client)), known, MAX_K, Quiet())
     for figures in (offline, http):
         assert figures.num_queries == NUM_SIGNS
         assert all(query.refusal is None and query.rank is not None for query in figures.queries)

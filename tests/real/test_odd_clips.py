@@ -84,7 +84,7 @@ def test_every_odd_clip_has_an_expected_outcome(odd):
 def test_an_odd_clip_has_its_shape_length_and_number_of_frames(odd, name):
     codec, width, height, turn, duration_s, num_pictures = READ[name]
     frames, stream = read(odd / name)
-    facts = stream.facts
+    facts = stream.info
     assert (facts.codec, facts.width, facts.height, facts.rotation_deg) == (codec, width, height, turn)
     assert facts.duration_s == pytest.approx(duration_s, abs=0.001)
     assert facts.source_fps == pytest.approx(num_pictures / duration_s, rel=0.001)
@@ -99,7 +99,7 @@ def test_an_odd_clip_is_as_long_as_its_packets_say(odd, name):
     times_s = times_in_file(odd / name)
     _, stream = read(odd / name)
     assert len(times_s) == READ[name][-1]
-    assert times_s[-1] < stream.facts.duration_s <= times_s[-1] + 2 * max(np.diff(times_s))
+    assert times_s[-1] < stream.info.duration_s <= times_s[-1] + 2 * max(np.diff(times_s))
 
 
 @pytest.mark.parametrize("name", LIKE_THE_ORIGINAL)

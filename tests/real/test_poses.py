@@ -8,18 +8,19 @@ import pytest
 from model.skeleton.encoders import BoneEncoder
 from model.skeleton.kinematics import inverse
 from model.skeleton.landmarks import observe
-from model.skeleton.normal import normalise
+from model.skeleton.normalisation import normalise
 from model.skeleton.rotations import Reals
-from training.data.manifest import ListedClip
-from training.data.samples import check_sample
-from training.data.shard_files import Form
-from training.data.sharded import ShardSource
+from training.data.listing.manifest import ListedClip
+from training.data.poses.landmarks import read_landmarks
+from training.data.poses.overlay import draw_clip, read_observed_clip
+from training.data.priors.standard_body import regeneration_error, standard_body
+from training.data.priors.targets import prior_targets
+from training.data.shards.files import ShardFormat
+from training.data.shards.source import ShardSource
+from training.data.shards.write import write_shards
+from training.data.windows.samples import check_sample
 from training.evaluate.baselines import FEATURES
 from training.evaluate.protocol import VectorRanker, evaluate, landmark_vectors, skeleton_vectors
-from training.landmarks import read_landmarks
-from training.overlay import draw_clip, read_posed_clip
-from training.priors import regeneration_error, standard_body, window_priors
-from training.shards import write_shards
 
 pytestmark = pytest.mark.real
 
@@ -50,7 +51,7 @@ def test_regenerated_keypoints_are_near_the_observed_ones(observed: list[tuple[R
 
 
 def test_angles_of_real_poses_come_back_from_their_keypoints(observed: list[tuple[Reals, Reals]]) -> None:
-    from model.skeleton.normal import regenerate
+    from model.skeleton.normalisation import regenerate
 
     for keypoints, confidence in observed[:10]:
         pose = normalise(keypoints, confidence)
@@ -62,7 +63,7 @@ def test_angles_of_real_poses_come_back_from_their_keypoints(observed: list[tupl
 
 def test_every_window_of_real_clips_keeps_the_contract(observed: list[tuple[Reals, Reals]]) -> None:
     for keypoints, confidence in observed:
-        found = window_priors(keypoints[:16], confidence[:16])
+        found = prior_targets(normalise(keypoints[:16], confidence[:16]))
         assert all(np.isfinite(values).all() for values, _ in found.values())
         assert np.abs(found["body_pose"][0]).max() < 1.6
 
@@ -74,9 +75,9 @@ def test_the_one_handed_signers_other_hand_rests(shared: Path) -> None:
         clip = observe(read_landmarks(file))
         middle = len(clip.keypoints) // 2 - 8
         pose = normalise(clip.keypoints, clip.confidence).window(middle)
-        from training.priors import targets
+        from training.data.priors.targets import prior_targets
 
-        active.append(targets(pose)["activity"][0])
+        active.append(prior_targets(pose)["activity"][0])
     left, right = np.mean(active, axis=0)
     assert left < 0.05
     assert right > 0.9
@@ -84,7 +85,7 @@ def test_the_one_handed_signers_other_hand_rests(shared: Path) -> None:
 
 def test_the_skeleton_is_drawn_over_every_frame(shared: Path) -> None:
     listed = clip_named(shared, "bear")
-    clip = read_posed_clip(listed.video, read_landmarks(listed.landmarks), side=240)
+    clip = read_observed_clip(listed.video, read_landmarks(listed.landmarks), side=240)
     body = standard_body([(clip.observed.keypoints, clip.observed.confidence)])
     drawn = list(draw_clip(clip, body))
     assert len(drawn) == len(clip.frames)
@@ -96,7 +97,9 @@ def test_real_clips_make_shards_that_give_windows(shared: Path, tmp_path: Path) 
     clips = [clip_named(shared, name) for name in ("bear", "baby")]
     odd = shared / "clips" / "odd" / "no_signer.mp4"
     clips.append(ListedClip("no_signer", odd, tmp_path / "none.npz"))
-    report = write_shards(clips, tmp_path / "out", form=Form(128), body=None, clips_per_shard=8, workers=1)
+    report = write_shards(
+        clips, tmp_path / "out", shard_format=ShardFormat(128), body=None, clips_per_shard=8, workers=1
+    )
     assert (report.num_done, len(report.failed)) == (2, 1)
     source = ShardSource(tmp_path / "out")
     for number in range(source.num_samples):
@@ -118,7 +121,7 @@ def test_signs_are_found_across_signers_far_better_than_by_chance(shared: Path) 
     glosses = {clip.gloss for clip in known}
     asked = [clip for clip in clips("aslearn") if clip.gloss in glosses]
     result = evaluate(ranker, known, asked, lambda *_: None)
-    assert len(result.outcomes) >= 5
+    assert len(result.results) >= 5
     assert result.metrics.mrr > 20  # by chance: about 6
 
 

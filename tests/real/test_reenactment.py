@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from training.synth.mannequin import mannequin
-from training.synth.measure import landmarks_of, measure_reenactment
-from training.synth.reenact import read_landmarks, reenact
+from training.synth.measures.fidelity import measure_reenactment
+from training.synth.people.mannequin import mannequin
+from training.synth.people.rig import performance_landmarks
+from training.synth.reenactment.clip_landmarks import read_clip_landmarks
+from training.synth.reenactment.reenact import reenact
 
 pytestmark = pytest.mark.real
 
@@ -21,6 +23,6 @@ def test_real_clips_are_performed_truly_by_another_body(shared):
 def test_a_one_handed_clip_moves_one_hand_much_more_than_the_other(shared):
     file = sorted((shared / "clips" / "poses" / "asl_rth").glob("*.npz"))[7]
     rig = mannequin().rig
-    points = landmarks_of(reenact(read_landmarks(file), rig, "CLIP"), rig)
+    points = performance_landmarks(reenact(read_clip_landmarks(file), rig, "CLIP"), rig)
     right, left = (np.ptp(points[:, row], axis=0).max() for row in (2, 5))
     assert right > 3.0 * left

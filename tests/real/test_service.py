@@ -4,12 +4,14 @@ import shutil
 
 import pytest
 
-from app.lookup import WHOLE, look_up
-from app.main import create_app
-from app.schemas import SearchAnswer
-from app.services import open_services
+from app.http.answers import search_answer
+from app.http.application import create_app
+from app.http.lifecycle import Lifecycle
+from app.replica.services import open_services
+from app.search.offline import look_up
 from app.settings import Settings
-from model.runtime import DEFAULT_ENCODER, OnnxEncoder
+from model.runtime.onnx_encoder import DEFAULT_ENCODER, OnnxEncoder
+from model.video.time_range import WHOLE_VIDEO
 from tests.fakes import FakeEncoder
 from tests.running import running
 
@@ -19,22 +21,22 @@ SIGNS = ("apple", "house", "red", "you")
 
 
 class Quiet:
-    """A `Progress` that nobody looks at."""
+    """A `ProgressCallback` that nobody looks at."""
 
-    def phase(self, name, total):
+    def start_phase(self, name, total):
         pass
 
     def advance(self):
         pass
 
-    def skip(self, skipped):
+    def report_skipped(self, skipped):
         raise AssertionError(skipped)
 
 
 def serve(folder, data, encoder):
     services = open_services(Settings(data=data, dictionary=folder), encoder)
-    services.rebuild(Quiet())
-    return running(create_app(services.settings, services))
+    services.reindex(Quiet())
+    return running(create_app(services.settings, Lifecycle(services)))
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +139,9 @@ def test_the_shipped_encoder_gives_the_same_over_http_and_offline(shared, tmp_pa
     with serve(tmp_path / "clips", tmp_path / "data", encoder) as client:
         over_http = post(client, query).json()
     services = open_services(Settings(data=tmp_path / "data"), encoder)
-    dictionary, limits = services.published.dictionary(), services.settings.video_limits
-    found = look_up(query, encoder=encoder, dictionary=dictionary, limits=limits, k=10, stretch=WHOLE)
-    offline = SearchAnswer.of(found, receive_s=0, total_s=0).model_dump(mode="json")
+    dictionary, limits = services.active_snapshot.require_dictionary(), services.settings.video_limits
+    found = look_up(query, encoder=encoder, dictionary=dictionary, limits=limits, k=10, time_range=WHOLE_VIDEO)
+    offline = search_answer(found, receive_s=0, total_s=0).model_dump(mode="json")
     assert over_http["query"] == offline["query"]
     assert [hit["sign"] for hit in over_http["hits"]] == [hit["sign"] for hit in offline["hits"]]
     for one, other in zip(over_http["hits"], offline["hits"], strict=True):

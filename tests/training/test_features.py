@@ -13,18 +13,18 @@ from PIL import Image
 from typer import Typer
 from typer.testing import CliRunner
 
-from model.checkpoint import untrained
-from model.export import export
-from model.runtime import OnnxEncoder
+from model.network.checkpoint import untrained
+from model.network.export import export
+from model.runtime.onnx_encoder import OnnxEncoder
 from model.video import open_frames
 from model.windows import slide
 from tests.model.micro import micro
 from tests.tiny_videos import write_clip
 from training import features
-from training.data.manifest import find_videos
+from training.data.listing.manifest import find_videos
+from training.data.listing.sentences import Sentence
 from training.errors import ClipError, ConfigError, OutputError
-from training.features import Plan, make_features, one_ahead, open_sentence, place
-from training.sentences import Sentence
+from training.features import FeaturePlan, embeddings_path, make_features, one_ahead, open_sentence
 
 SIZE = micro().image_size
 
@@ -37,8 +37,8 @@ def encoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plan(encoder_file: Path) -> Plan:
-    return Plan(encoder_file, stride_frames=4)
+def plan(encoder_file: Path) -> FeaturePlan:
+    return FeaturePlan(encoder_file, stride_frames=4)
 
 
 @pytest.fixture
@@ -60,14 +60,14 @@ def read_split(path: Path) -> list[dict[str, Any]]:
 
 
 def test_features_are_the_serving_encoder_s_embeddings_of_every_window(
-    sentences: list[Sentence], plan: Plan, tmp_path: Path
+    sentences: list[Sentence], plan: FeaturePlan, tmp_path: Path
 ) -> None:
     report = make_features(sentences, plan, tmp_path / "out")
     assert (report.num_done, [one.name for one in report.failed]) == (2, ["c"])
     with open_frames(sentences[0].source, fps=25.0, size=SIZE) as frames:
         windows = np.stack([window.frames for window in slide(frames, micro().num_frames, 4)])
     expected = OnnxEncoder(plan.encoder, threads=1).encode(windows).embedding
-    found = np.load(place(tmp_path / "out", sentences[0]))
+    found = np.load(embeddings_path(tmp_path / "out", sentences[0]))
     assert found.dtype == np.float32
     assert np.allclose(found, expected, atol=1e-5)
     [sample] = read_split(tmp_path / "out" / "train.pkl.gz")
@@ -81,10 +81,12 @@ def test_features_are_the_serving_encoder_s_embeddings_of_every_window(
     assert [sample["name"] for sample in read_split(tmp_path / "out" / "test.pkl.gz")] == ["b"]
 
 
-def test_another_run_goes_on_and_mends_what_is_damaged(sentences: list[Sentence], plan: Plan, tmp_path: Path) -> None:
+def test_another_run_goes_on_and_mends_what_is_damaged(
+    sentences: list[Sentence], plan: FeaturePlan, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     make_features(sentences[:1], plan, out)
-    first = place(out, sentences[0])
+    first = embeddings_path(out, sentences[0])
     whole, written_ns = first.read_bytes(), first.stat().st_mtime_ns
     report = make_features(sentences[:2], plan, out)
     assert (report.num_done, report.num_there) == (1, 1)
@@ -114,7 +116,7 @@ def test_windows_are_read_one_batch_ahead_in_order_and_what_goes_wrong_there_is_
     assert made == [1, 2, 3, 1, 2], "one ahead, and nothing after the reader has gone"
 
 
-def test_a_folder_of_another_encoder_is_refused(sentences: list[Sentence], plan: Plan, tmp_path: Path) -> None:
+def test_a_folder_of_another_encoder_is_refused(sentences: list[Sentence], plan: FeaturePlan, tmp_path: Path) -> None:
     make_features(sentences[:1], plan, tmp_path / "out")
     with pytest.raises(OutputError, match="choose another folder"):
         make_features(sentences[:1], replace(plan, stride_frames=2), tmp_path / "out")
@@ -123,7 +125,7 @@ def test_a_folder_of_another_encoder_is_refused(sentences: list[Sentence], plan:
 
 
 def test_a_stride_that_would_skip_frames_is_refused_before_anything_is_written(
-    sentences: list[Sentence], plan: Plan, tmp_path: Path
+    sentences: list[Sentence], plan: FeaturePlan, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="stride_frames is 17; from 1 to 16 every frame is in a window"):
         make_features(sentences[:1], replace(plan, stride_frames=17), tmp_path / "out")
@@ -139,7 +141,7 @@ def write_pictures(folder: Path, count: int, size: tuple[int, int] = (210, 260))
     return folder
 
 
-def test_a_folder_of_pictures_is_a_video(plan: Plan, tmp_path: Path) -> None:
+def test_a_folder_of_pictures_is_a_video(plan: FeaturePlan, tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "frames" / "one", 20)
     with open_sentence(folder, 25.0, SIZE) as pictures:
         frames = list(pictures)
@@ -162,7 +164,7 @@ def spoilt(folder: Path) -> Iterator[tuple[str, str]]:
     yield "missing", "missing"
 
 
-def test_what_can_not_be_used_is_named_and_the_rest_is_done(plan: Plan, tmp_path: Path) -> None:
+def test_what_can_not_be_used_is_named_and_the_rest_is_done(plan: FeaturePlan, tmp_path: Path) -> None:
     reasons = dict(spoilt(tmp_path / "frames"))
     good = write_pictures(tmp_path / "frames" / "good", 8)
     listed = [Sentence(name, tmp_path / "frames" / name) for name in reasons]

@@ -16,9 +16,10 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from app.demo import DICTIONARY as DEMO
-from app.main import create_app
-from app.queries import KeptQueries
-from app.services import Services, open_services
+from app.http.application import create_app
+from app.http.lifecycle import Lifecycle
+from app.replica.services import Services
+from app.search.query_cache import QueryCache
 from app.settings import Settings
 from tests.conftest import ROOT
 from tests.fakes import FakeEncoder
@@ -49,15 +50,15 @@ KEPT = ("three-chin-wiggle", "both-thumb-up-chest-aside-zigzag", "fist-chest-asi
 
 
 class SilentProgress:
-    """A `Progress` that nobody looks at."""
+    """A `ProgressCallback` that nobody looks at."""
 
-    def phase(self, name, total):
+    def start_phase(self, name, total):
         pass
 
     def advance(self):
         pass
 
-    def skip(self, skipped):
+    def report_skipped(self, skipped):
         pass
 
 
@@ -149,7 +150,7 @@ class Site:
 
     def forget_queries(self) -> None:
         """As if a quarter of an hour had passed."""
-        self.app.state.searches.kept = KeptQueries(self.services.settings.query_cache_mb * 1_000_000)
+        self.app.state.search_service.query_cache = QueryCache(self.services.settings.query_cache_mb * 1_000_000)
 
     def visit(
         self,
@@ -193,9 +194,10 @@ def served(
     settings: Settings, encoder: FakeEncoder | None, port: int = 0
 ) -> Iterator[tuple[httpx.Client, Services, FastAPI]]:
     """A service that has indexed its dictionary."""
-    services = open_services(settings, encoder, warm=True)
-    services.rebuild(SilentProgress())
-    app = create_app(settings, services)
+    lifecycle = Lifecycle.open(settings, encoder)
+    services = lifecycle.services
+    services.reindex(SilentProgress())
+    app = create_app(settings, lifecycle)
     with running(app, port) as client:
         yield client, services, app
 

@@ -127,7 +127,7 @@ def test_a_reindex_can_be_stopped(editor):
 def test_another_version_is_taken_into_use_after_a_question(editor):
     page = editor.visit("/admin")
     enter(page)
-    first = editor.services.published.dictionary().snapshot_id
+    first = editor.services.active_snapshot.require_dictionary().snapshot_id
     write_clip(editor.folder / "DANCE.mp4", 11)
     page.get_by_role("button", name="What is new or changed").click()
     expect(page.locator(".panel.snapshots tbody tr")).to_have_count(2)
@@ -135,9 +135,9 @@ def test_another_version_is_taken_into_use_after_a_question(editor):
     question = page.get_by_role("dialog")
     expect(question).to_contain_text("3 signs")
     question.get_by_role("button", name="Keep").click()
-    assert editor.services.published.dictionary().snapshot_id != first
+    assert editor.services.active_snapshot.require_dictionary().snapshot_id != first
     page.get_by_role("button", name=f"Use version {first}").click()
     question.get_by_role("button", name="Use this version").click()
     said(page, f"Version {first} is in use.")
-    assert editor.services.published.dictionary().snapshot_id == first
+    assert editor.services.active_snapshot.require_dictionary().snapshot_id == first
     expect(page.locator(f"[data-snapshot='{first}']")).to_contain_text("in use")

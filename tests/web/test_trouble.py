@@ -134,13 +134,13 @@ def test_a_service_that_went_away_is_waited_for(site, tmp_path):
 
 
 def test_an_empty_dictionary_is_said(site, tmp_path):
-    from app.main import create_app
-    from app.services import open_services
+    from app.http.application import create_app
+    from app.http.lifecycle import Lifecycle
     from tests.running import running
 
     settings = Settings(data=tmp_path / "data")
-    services = open_services(settings, FakeEncoder(), warm=True)
-    with running(create_app(settings, services)) as client:
+    lifecycle = Lifecycle.open(settings, FakeEncoder())
+    with running(create_app(settings, lifecycle)) as client:
         site.client = client
         page = site.visit()
         page.watched.tolerated = ("503",)

@@ -1,1 +1,1 @@
-"""Windows with their priors: where they come from, how they are mixed, paired, batched and augmented."""
+"""The data path: lists of clips, landmarks, priors, shards, windows and batches."""

@@ -5,23 +5,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
+from index.metrics import RECALL_AT
 from model.config import SkeletonConfig
-from model.devices import Device
 from model.encoder import Encoder
+from model.runtime.devices import Device
 from model.skeleton.encoders import BoneEncoder, open_file
-from training.batch import errors
 from training.commands import refusals
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
 from training.errors import EvaluationError
 from training.evaluate.baselines import FEATURES, PixelEncoder
-from training.evaluate.metrics import RECALL_AT
 from training.evaluate.protocol import (
     Evaluation,
     Ranker,
     SumRanker,
-    Tell,
     VectorRanker,
     WarpRanker,
     evaluate,
@@ -31,44 +28,45 @@ from training.evaluate.protocol import (
     video_vectors,
 )
 from training.evaluate.untrained import UntrainedEncoder
+from training.progress import OnProgress, progress_bar
 
 POSE = "pose"
-"""The encoder of skeletons that needs no training."""
+"""Name of the training-free encoder of skeletons."""
 BASELINES = (*FEATURES, "dtw", "pixels", "untrained")
 
 
-def make_ranker(name: str, gallery: list[ListedClip], tell: Tell, *, mirrored: bool) -> Ranker:
-    """The baseline of a name, with the gallery indexed.
+def make_baseline_ranker(name: str, gallery: list[ListedClip], on_progress: OnProgress, *, mirrored: bool) -> Ranker:
+    """A baseline by name, with the gallery indexed.
 
     Raises:
-        EvaluationError: no such baseline, or no clip of the gallery can be used.
+        EvaluationError: there is no such baseline, or no clip of the gallery can be used.
     """
     if name in FEATURES:
-        return VectorRanker(landmark_vectors(FEATURES[name]), name, gallery, tell, mirrored=mirrored)
+        return VectorRanker(landmark_vectors(FEATURES[name]), name, gallery, on_progress, mirrored=mirrored)
     if name == "dtw":
-        return WarpRanker(gallery, tell, mirrored=mirrored)
+        return WarpRanker(gallery, on_progress, mirrored=mirrored)
     if name == "pixels":
-        return VectorRanker(video_vectors(PixelEncoder()), name, gallery, tell, mirrored=mirrored)
+        return VectorRanker(video_vectors(PixelEncoder()), name, gallery, on_progress, mirrored=mirrored)
     if name == "untrained":
-        return VectorRanker(video_vectors(UntrainedEncoder()), name, gallery, tell, mirrored=mirrored)
+        return VectorRanker(video_vectors(UntrainedEncoder()), name, gallery, on_progress, mirrored=mirrored)
     raise EvaluationError(f"there is no baseline {name!r}; known are {', '.join(BASELINES)}")
 
 
-def encoder_ranker(name: str, gallery: list[ListedClip], tell: Tell, *, mirrored: bool) -> Ranker:
-    """An encoder's file, or `pose`, with the gallery indexed.
+def make_encoder_ranker(name: str, gallery: list[ListedClip], on_progress: OnProgress, *, mirrored: bool) -> Ranker:
+    """An encoder file, or `pose`, with the gallery indexed.
 
     Raises:
         ModelError: the encoder can't be used.
         EvaluationError: no clip of the gallery can be used.
     """
     encoder: Encoder = BoneEncoder() if name == POSE else open_file(Path(name), Device())
-    sees_skeletons = isinstance(encoder.info.config, SkeletonConfig)
-    to_vector = skeleton_vectors(encoder) if sees_skeletons else video_vectors(encoder)
-    return VectorRanker(to_vector, encoder.info.encoder_id, gallery, tell, mirrored=mirrored)
+    of_skeletons = isinstance(encoder.info.config, SkeletonConfig)
+    to_vector = skeleton_vectors(encoder) if of_skeletons else video_vectors(encoder)
+    return VectorRanker(to_vector, encoder.info.encoder_id, gallery, on_progress, mirrored=mirrored)
 
 
 def landmarks_of(folder: Path, poses: Path | None) -> Path | None:
-    """Where the landmarks of a folder's videos lie below `poses`: under its name, with its parent's, or right there."""
+    """The folder of the landmarks of a folder of videos: `poses`/NAME, `poses`/PARENT_NAME, or `poses` itself."""
     if poses is None:
         return None
     folder = folder.resolve()
@@ -76,38 +74,37 @@ def landmarks_of(folder: Path, poses: Path | None) -> Path | None:
     return next(place for place in places if place.is_dir() or place == poses)
 
 
-def as_json(name: str, result: Evaluation) -> dict[str, object]:
+def as_json(name: str, evaluation: Evaluation) -> dict[str, object]:
     """An evaluation as JSON-ready data."""
     return {
         "name": name,
-        "num_queries": len(result.outcomes),
-        "num_signs": result.num_signs,
-        "dcg": round(result.metrics.dcg, 2),
-        "mrr": round(result.metrics.mrr, 2),
-        "recall": {str(k): round(value, 2) for k, value in result.metrics.recall.items()},
-        "failed": [{"name": f.name, "kind": f.kind, "reason": f.reason} for f in result.failed],
-        "unknown": list(result.unknown),
-        "ranks": {outcome.query.video_id: outcome.rank for outcome in result.outcomes},
+        "num_queries": len(evaluation.results),
+        "num_signs": evaluation.num_signs,
+        "dcg": round(evaluation.metrics.dcg, 2),
+        "mrr": round(evaluation.metrics.mrr, 2),
+        "recall": {str(k): round(value, 2) for k, value in evaluation.metrics.recall.items()},
+        "failed": [{"name": f.name, "kind": f.kind, "reason": f.reason} for f in evaluation.failed],
+        "unknown": list(evaluation.unknown),
+        "ranks": {result.query.video_id: result.rank for result in evaluation.results},
     }
 
 
-def in_words(name: str, result: Evaluation) -> str:
-    """An evaluation as a line of figures, and what went wrong below."""
-    metrics = result.metrics
+def in_words(name: str, evaluation: Evaluation) -> str:
+    """An evaluation as a line of figures, and failures below."""
+    metrics = evaluation.metrics
     recall = ", ".join(f"Rec@{k} {metrics.recall[k]:.1f}" for k in RECALL_AT)
     lines = [
-        f"{name}: {len(result.outcomes)} queries, {result.num_signs} signs: "
+        f"{name}: {len(evaluation.results)} queries, {evaluation.num_signs} signs: "
         f"DCG {metrics.dcg:.1f}, MRR {metrics.mrr:.1f}, {recall}"
     ]
-    if result.failed:
-        kinds = [one.kind for one in result.failed]
+    if evaluation.failed:
+        kinds = [one.kind for one in evaluation.failed]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
-        lines.append(f"  {len(result.failed)} clips could not be used ({counts}); as queries they count as misses")
-        lines += [f"    {one.name}: {one.reason}" for one in result.failed]
-    if result.unknown:
-        lines.append(
-            f"  {len(result.unknown)} queries left out, the gallery has no such gloss: {', '.join(result.unknown)}"
-        )
+        lines.append(f"  {len(evaluation.failed)} clips could not be used ({counts}); as queries they count as misses")
+        lines += [f"    {one.name}: {one.reason}" for one in evaluation.failed]
+    if evaluation.unknown:
+        names = ", ".join(evaluation.unknown)
+        lines.append(f"  {len(evaluation.unknown)} queries left out, the gallery has no such gloss: {names}")
     return "\n".join(lines)
 
 
@@ -117,17 +114,19 @@ def main(
     queries: Annotated[Path, typer.Option(help="Folder of videos to look up, named likewise.")],
     encoder: Annotated[
         list[str] | None,
-        typer.Option(help=f"Encoder file, or {POSE!r}; those of skeletons need --poses. Several are added up."),
+        typer.Option(
+            help=f"Encoder file, or {POSE!r}; those of skeletons need --poses. Similarities of several are added."
+        ),
     ] = None,
     baseline: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(BASELINES)}. Several are added up.")
+        list[str] | None, typer.Option(help=f"One of {', '.join(BASELINES)}. Similarities of several are added.")
     ] = None,
     poses: Annotated[
         Path | None,
         typer.Option(help="Folder with the landmarks of both, in folders named like them (or parent_name)."),
     ] = None,
-    gallery_poses: Annotated[Path | None, typer.Option(help="Landmarks of the gallery, where they lie apart.")] = None,
-    query_poses: Annotated[Path | None, typer.Option(help="Landmarks of the queries, where they lie apart.")] = None,
+    gallery_poses: Annotated[Path | None, typer.Option(help="Landmarks of the gallery, if in another folder.")] = None,
+    query_poses: Annotated[Path | None, typer.Option(help="Landmarks of the queries, if in another folder.")] = None,
     mirrored: Annotated[
         bool, typer.Option("--mirrored", help="Index every video mirrored, too, as the service does.")
     ] = False,
@@ -138,27 +137,24 @@ def main(
     """Look queries up in a gallery, by the protocol of the SignRep paper, and print the figures."""
     names = [*(encoder or []), *(baseline or [])]
     if not names:
-        typer.echo("error: give --encoder or --baseline; of several, the similarities are added up", err=True)
+        typer.echo("error: give --encoder or --baseline; of several, the similarities are added", err=True)
         raise typer.Exit(2)
     name = " + ".join(names)
     with refusals():
-        known = labelled_clips(gallery, gallery_poses or landmarks_of(gallery, poses), stems=stems)
-        asked = labelled_clips(queries, query_poses or landmarks_of(queries, poses), stems=stems)
-        with Progress(console=errors) as bars:
-            task = bars.add_task("gallery")
-
-            def tell(phase: str, done: int, total: int) -> None:
-                bars.update(task, description=phase, completed=done + 1, total=total)
-
-            rankers = [encoder_ranker(one, known, tell, mirrored=mirrored) for one in encoder or []]
-            rankers += [make_ranker(one, known, tell, mirrored=mirrored) for one in baseline or []]
+        gallery_clips = labelled_clips(gallery, gallery_poses or landmarks_of(gallery, poses), stems=stems)
+        query_clips = labelled_clips(queries, query_poses or landmarks_of(queries, poses), stems=stems)
+        with progress_bar() as on_progress:
+            rankers = [make_encoder_ranker(one, gallery_clips, on_progress, mirrored=mirrored) for one in encoder or []]
+            rankers += [
+                make_baseline_ranker(one, gallery_clips, on_progress, mirrored=mirrored) for one in baseline or []
+            ]
             ranker = rankers[0] if len(rankers) == 1 else SumRanker(rankers)
-            result = evaluate(ranker, known, asked, tell)
+            evaluation = evaluate(ranker, gallery_clips, query_clips, on_progress)
         if figure is not None:
-            from training.evaluate.figures import draw_outcomes, telling
+            from training.evaluate.figures import draw_results, spread_by_rank
 
-            draw_outcomes(telling(result.outcomes, 4)).save(figure)
-    typer.echo(json.dumps(as_json(name, result)) if as_json_ else in_words(name, result))
+            draw_results(spread_by_rank(evaluation.results, 4)).save(figure)
+    typer.echo(json.dumps(as_json(name, evaluation)) if as_json_ else in_words(name, evaluation))
 
 
 if __name__ == "__main__":

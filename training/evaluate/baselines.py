@@ -1,7 +1,7 @@
-"""What can be done without learning: encoders made of landmarks and of pixels, and time warping.
+"""Training-free baselines: encoders of landmarks and of pixels, and time warping.
 
-A landmark baseline is an encoder of the same protocol as the network: windows of 16 frames at 25 per second go in, an
-embedding and the activity of both hands come out. Its embedding is a vector per frame, frame after frame:
+A landmark baseline is an encoder like the network: it takes windows of 16 frames at 25 per second and gives an
+embedding and the activity of both hands. Its embedding is a vector per frame, frame after frame:
 
     name                    per frame
     hand-angles             sines and cosines of the 41 angles of each hand, less those of the stance
@@ -12,12 +12,11 @@ embedding and the activity of both hands come out. Its embedding is a vector per
     bone-directions-wrists  those, and each wrist from between the shoulders, in shoulder widths, counted twice
     wrists                  the wrists alone
 
-`dtw` has no embedding: it is the cheapest alignment in time of hand-angles and wrists. `pixels` sees frames only: where
-and when the picture changes, 16 x 16 blocks of grey, untrained. `untrained` is the network with random weights.
+`dtw` has no embedding: it is the cheapest alignment in time of hand-angles and wrists. `pixels` takes frames: where and
+when the picture changes, in 16 x 16 blocks of grey. `untrained` is the network with random weights.
 
-How one signer is made comparable with another, and the values of bones and wrists, which also serve:
-`model.skeleton.signing`. Left-handed signers, and mirrored films, are for the protocol: it can index every clip
-mirrored, too.
+Normalisation of signers, and the values of bones and wrists, which serving uses too, are in `model.skeleton.features`.
+Left-handed signers and mirrored videos are up to the protocol, which can index every clip mirrored, too.
 """
 
 import hashlib
@@ -27,73 +26,75 @@ import numpy as np
 
 from model.config import EncoderConfig
 from model.encoder import EncoderInfo, Encoding, Floats, Frames, Ints
-from model.skeleton.kinematics import NUM_BODY_ANGLES, NUM_HAND_ANGLES, RIGHT_HAND, standing
-from model.skeleton.rotations import Reals
-from model.skeleton.signing import (
-    FLATTEN,
+from model.skeleton.features import (
+    DEPTH_SCALE,
     FPS,
     HANDS,
     STRIDE,
-    Signing,
-    Values,
+    FrameFeatures,
+    SkeletonSequence,
     bone_directions,
     bone_directions_wrists,
-    of_hands,
+    hand_features,
+    hands_to_compare,
     require_hands,
-    shown,
     wrists,
 )
+from model.skeleton.kinematics import NUM_BODY_ANGLES, NUM_HAND_ANGLES, RIGHT_HAND, standing
+from model.skeleton.rotations import Reals
 from model.windows import window_starts
-from training.prior_table import NUM_FRAMES
+from training.data.priors.table import NUM_FRAMES
 
 _RIGHT_ANGLES = slice(NUM_BODY_ANGLES, NUM_BODY_ANGLES + NUM_HAND_ANGLES)
 _LEFT_ANGLES = slice(_RIGHT_ANGLES.stop, _RIGHT_ANGLES.stop + NUM_HAND_ANGLES)
 _STANCE = np.concatenate([standing().body, standing().right, standing().left])
 
 
-Feature = Callable[[Signing], Values]
+Feature = Callable[[SkeletonSequence], FrameFeatures]
 
 
-def encode_signing(signing: Signing, feature: Feature) -> Encoding:
-    """Windows of a clip as an encoder gives them: the last one ends on the last frame, short clips repeat theirs.
+def encode_signing(signing: SkeletonSequence, feature: Feature) -> Encoding:
+    """The encoding of a clip by windows: the last one ends on the last frame, short clips repeat theirs.
 
     Raises:
         NoSignerError: no hand was found in the whole clip.
     """
-    require_hands(signing.there)
+    require_hands(signing.hands_found)
     values = feature(signing)
     num_frames = len(values.hands)
     starts = window_starts(num_frames, NUM_FRAMES, STRIDE)
     windows = np.minimum(starts[:, None] + np.arange(NUM_FRAMES), num_frames - 1)
     activity = np.stack([signing.activity(rows) for rows in windows])
-    embedding = np.stack([values.gated(rows, shown(active)) for rows, active in zip(windows, activity, strict=True)])
+    embedding = np.stack(
+        [values.window_vector(rows, hands_to_compare(active)) for rows, active in zip(windows, activity, strict=True)]
+    )
     return Encoding(embedding, activity)
 
 
-def hand_angles(signing: Signing) -> Values:
+def hand_angles(signing: SkeletonSequence) -> FrameFeatures:
     """164 values per hand."""
     parts = (_LEFT_ANGLES, _RIGHT_ANGLES)
-    return of_hands([_sines_and_cosines(signing.angles[:, part], _STANCE[part]) for part in parts], signing)
+    return hand_features([_sines_and_cosines(signing.angles[:, part], _STANCE[part]) for part in parts], signing)
 
 
-def hand_keypoints(signing: Signing) -> Values:
+def hand_keypoints(signing: SkeletonSequence) -> FrameFeatures:
     """63 values per hand."""
     hands = [signing.points[:, hand] - signing.points[:, hand.start, None] for hand, _ in HANDS]
-    return of_hands([hand * FLATTEN for hand in hands], signing)
+    return hand_features([hand * DEPTH_SCALE for hand in hands], signing)
 
 
-def all_angles(signing: Signing) -> Values:
+def all_angles(signing: SkeletonSequence) -> FrameFeatures:
     """44 values of the trunk and arms, 164 per hand."""
     trunk = slice(0, NUM_BODY_ANGLES)
     body = _sines_and_cosines(signing.angles[:, trunk], _STANCE[trunk])
-    return _of_trunk(body).beside(hand_angles(signing))
+    return _of_trunk(body).joined_with(hand_angles(signing))
 
 
-def all_keypoints(signing: Signing) -> Values:
+def all_keypoints(signing: SkeletonSequence) -> FrameFeatures:
     """57 values of the body, 63 per hand."""
-    points = signing.points * FLATTEN
+    points = signing.points * DEPTH_SCALE
     body = points[:, : RIGHT_HAND.start].reshape(len(points), -1)
-    return _of_trunk(body).beside(of_hands([points[:, hand] for hand, _ in HANDS], signing))
+    return _of_trunk(body).joined_with(hand_features([points[:, hand] for hand, _ in HANDS], signing))
 
 
 FEATURES: dict[str, Feature] = {
@@ -111,15 +112,15 @@ def _sines_and_cosines(angles: Reals, origin: Reals) -> Reals:
     return np.concatenate([np.sin(angles) - np.sin(origin), np.cos(angles) - np.cos(origin)], axis=-1)
 
 
-def _of_trunk(values: Reals) -> Values:
-    return Values(np.nan_to_num(values), np.zeros((len(values), 2, 0)))
+def _of_trunk(values: Reals) -> FrameFeatures:
+    return FrameFeatures(np.nan_to_num(values), np.zeros((len(values), 2, 0)))
 
 
 # --------------------------------------------------------------------------------------------------------- time warping
 
 
-def signing_sequence(signing: Signing) -> Floats:
-    """What time warping compares: hand angles and wrists from the first to the last frame in which a hand is active.
+def signing_sequence(signing: SkeletonSequence) -> Floats:
+    """The sequence for time warping: hand angles and wrists from the first to the last frame in which a hand is active.
 
     Returns:
         [T, 334].
@@ -127,23 +128,23 @@ def signing_sequence(signing: Signing) -> Floats:
     Raises:
         NoSignerError: no hand was found in the whole clip.
     """
-    require_hands(signing.there)
-    values = hand_angles(signing).beside(wrists(signing))
+    require_hands(signing.hands_found)
+    values = hand_angles(signing).joined_with(wrists(signing))
     num_frames = len(values.hands)
     around = np.arange(num_frames)[:, None] + np.arange(NUM_FRAMES) - NUM_FRAMES // 2
     activity = np.stack([signing.activity(rows) for rows in np.clip(around, 0, num_frames - 1)])
     if not activity.any():
         activity = np.ones_like(activity)
     rows = np.flatnonzero(activity.any(axis=1))
-    frames = [values.gated(np.array([row]), activity[row] > 0) for row in range(rows[0], rows[-1] + 1)]
+    frames = [values.window_vector(np.array([row]), activity[row] > 0) for row in range(rows[0], rows[-1] + 1)]
     return np.stack(frames)
 
 
 def warp_costs(query: Floats, gallery: Sequence[Floats]) -> Floats:
-    """Cost of the cheapest alignment of a query with each of many sequences, by steps (1, 0), (0, 1), (1, 1).
+    """LookupCost of the cheapest alignment of a query with each of many sequences, by steps (1, 0), (0, 1), (1, 1).
 
     D(i, j) = |q_i - g_j| + min(D(i-1, j), D(i, j-1), D(i-1, j-1)), divided by the sum of both lengths. All sequences
-    are worked on at once, padded to the longest.
+    are computed at once, padded to the longest.
 
     Args:
         query: [Tq, F].
@@ -180,7 +181,7 @@ def _next_row(away: Floats, before: Floats, *, first: bool) -> Floats:
 
 
 class PixelEncoder:
-    """An encoder without any training: where and when the picture gets lighter or darker.
+    """A training-free encoder: where and when the picture gets lighter or darker.
 
     A window's embedding is 16 x 16 blocks of grey per frame, less their mean over the window. Activity is 1 throughout.
     """
@@ -200,7 +201,7 @@ class PixelEncoder:
         )
 
     def encode(self, windows: Frames, visible: Ints | None = None) -> Encoding:
-        """See `Encoder.encode`; all blocks are always looked at."""
+        """See `Encoder.encode`; all blocks are always used."""
         num_windows, num_frames, rows, columns, _ = windows.shape
         shape = (num_windows, num_frames, self.BLOCKS, rows // self.BLOCKS, self.BLOCKS, columns // self.BLOCKS, 3)
         blocks = windows.reshape(shape).mean(axis=(3, 5, 6), dtype=np.float32)

@@ -1,10 +1,10 @@
-"""What a look-up costs, and what it still finds: by the stride of windows, the motion gate and the kept mask units.
+"""Cost and accuracy of lookups, by the stride of windows, the motion gate and the kept mask units.
 
     python -m training.evaluate.cost --gallery DIR --queries DIR --encoder FILE
 
-Both folders are looked up in each other, as far as they share glosses, so that few clips give as many answers as they
-can. Seconds are of one clip from its file to its vector, alone on the machine's cores; the median, and as a ratio to
-the settings that serve, which are in the first row.
+The clips of each folder whose glosses both have are looked up in the other, so that few clips make many queries.
+Seconds are of one clip from its file to its vector, with nothing else on the cores: the median, and its ratio to the
+serving settings, which are in the first row.
 """
 
 import statistics
@@ -16,38 +16,39 @@ from typing import Annotated
 
 import typer
 
-from model.cut import STILL
-from model.devices import Device
+from index.metrics import RetrievalMetrics, retrieval_metrics
+from model.clip_stream import STILL
 from model.embed import ClipEmbedding, Embedder
 from model.encoder import Encoder, EncoderInfo, Floats
 from model.machine import machine
+from model.runtime.devices import Device
 from model.skeleton.encoders import open_file
 from training.commands import refusals
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
 from training.errors import EvaluationError
-from training.evaluate.metrics import Metrics, summarise
 from training.evaluate.protocol import VectorRanker, evaluate, labelled_clips, unit_vector
+from training.progress import ignore_progress
 
 STRIDES = (1, 2, 4, 8)
 KEPT = (0.75, 0.5)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How much of a clip is encoded; None takes what the encoder file says."""
+class CostSetting:
+    """How much of a clip is encoded; None: as the encoder file says."""
 
     stride_frames: int | None = None
     still: float = STILL
     kept_share: float | None = None
 
     def embedder(self, encoder: Encoder) -> Embedder:
-        """What embeds clips so."""
+        """The embedder with this setting."""
         return Embedder(encoder, stride_frames=self.stride_frames, still=self.still, kept_share=self.kept_share)
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a setting costs and finds."""
+class LookupCost:
+    """Cost and accuracy of a setting."""
 
     stride_frames: int
     still: float
@@ -56,24 +57,24 @@ class Cost:
     """Median of all clips."""
     num_windows: float
     """That were encoded, median."""
-    metrics: Metrics
+    metrics: RetrievalMetrics
     """Of both folders in each other."""
 
 
-def settings(info: EncoderInfo) -> list[Setting]:
-    """What is tried; windows may not be farther apart than they are long."""
+def settings_to_measure(info: EncoderInfo) -> list[CostSetting]:
+    """The settings to measure; a stride is at most the length of a window."""
     strides = [stride for stride in STRIDES if stride <= info.config.num_frames and stride != info.stride_frames]
     return [
-        Setting(),
-        *(Setting(stride_frames=stride) for stride in strides),
-        Setting(still=0.0),
-        *(Setting(kept_share=share) for share in KEPT),
-        *(Setting(stride_frames=stride, kept_share=KEPT[-1]) for stride in strides[-1:]),
+        CostSetting(),
+        *(CostSetting(stride_frames=stride) for stride in strides),
+        CostSetting(still=0.0),
+        *(CostSetting(kept_share=share) for share in KEPT),
+        *(CostSetting(stride_frames=stride, kept_share=KEPT[-1]) for stride in strides[-1:]),
     ]
 
 
-def measure(setting: Setting, encoder: Encoder, folders: tuple[list[ListedClip], list[ListedClip]]) -> Cost:
-    """Embed every clip, and look each folder's up in the other, whose clips are indexed mirrored too."""
+def measure(setting: CostSetting, encoder: Encoder, folders: tuple[list[ListedClip], list[ListedClip]]) -> LookupCost:
+    """Embed every clip, and look up the clips of each folder in the other, indexed mirrored, too."""
     embedder = setting.embedder(encoder)
     seconds: list[float] = []
     embedded: dict[tuple[str, bool], ClipEmbedding] = {}
@@ -88,21 +89,22 @@ def measure(setting: Setting, encoder: Encoder, folders: tuple[list[ListedClip],
 
     ranks: list[int | None] = []
     for gallery, queries in (folders, folders[::-1]):
-        ranker = VectorRanker(to_vector, encoder.info.encoder_id, gallery, lambda *_: None, mirrored=True)
-        found = evaluate(ranker, gallery, queries, lambda *_: None)
-        ranks += [outcome.rank for outcome in found.outcomes]
+        ranker = VectorRanker(to_vector, encoder.info.encoder_id, gallery, ignore_progress, mirrored=True)
+        ranks += [result.rank for result in evaluate(ranker, gallery, queries, ignore_progress).results]
     windows = [int(each.encoded.sum()) for (_, mirrored), each in embedded.items() if not mirrored]
-    return Cost(
-        embedder.cutting.stride_frames,
-        embedder.cutting.still,
+    return LookupCost(
+        embedder.windowing.stride_frames,
+        embedder.windowing.still,
         embedder.kept_share,
         statistics.median(seconds),
         statistics.median(windows),
-        summarise(ranks),
+        retrieval_metrics(ranks),
     )
 
 
-def shared(gallery: Sequence[ListedClip], queries: Sequence[ListedClip]) -> tuple[list[ListedClip], list[ListedClip]]:
+def clips_of_shared_glosses(
+    gallery: Sequence[ListedClip], queries: Sequence[ListedClip]
+) -> tuple[list[ListedClip], list[ListedClip]]:
     """The clips of glosses that both folders have.
 
     Raises:
@@ -117,8 +119,8 @@ def shared(gallery: Sequence[ListedClip], queries: Sequence[ListedClip]) -> tupl
     return kept[0], kept[1]
 
 
-def in_table(costs: Sequence[Cost]) -> str:
-    """As Markdown."""
+def as_markdown(costs: Sequence[LookupCost]) -> str:
+    """The table in Markdown."""
     lines = [
         "| stride, frames | motion gate | kept units | windows | seconds | of the first row | Rec@1 | Rec@10 |",
         "|---|---|---|---|---|---|---|---|",
@@ -141,16 +143,18 @@ def main(
     stems: Annotated[bool, typer.Option("--stems", help="A gloss ends before two underscores: gloss__id.mp4.")] = False,
     write: Annotated[Path | None, typer.Option(help="Write the table to this file as well.")] = None,
 ) -> None:
-    """Say what look-ups cost and find, by how much of a clip is encoded."""
+    """Measure cost and accuracy of lookups by how much of a clip is encoded."""
     with refusals():
-        folders = shared(labelled_clips(gallery, None, stems=stems), labelled_clips(queries, None, stems=stems))
+        folders = clips_of_shared_glosses(
+            labelled_clips(gallery, None, stems=stems), labelled_clips(queries, None, stems=stems)
+        )
         opened = open_file(encoder, Device())
-        Setting().embedder(opened).embed(folders[0][0].video)  # the first run is slow
-        costs, asked = [], settings(opened.info)
-        for number, setting in enumerate(asked):
+        CostSetting().embedder(opened).embed(folders[0][0].video)  # the first one is slow
+        costs, settings = [], settings_to_measure(opened.info)
+        for number, setting in enumerate(settings):
             costs.append(measure(setting, opened, folders))
-            typer.echo(f"{number + 1}/{len(asked)} {in_table(costs).splitlines()[-1]}", err=True)
-    table = in_table(costs)
+            typer.echo(f"{number + 1}/{len(settings)} {as_markdown(costs).splitlines()[-1]}", err=True)
+    table = as_markdown(costs)
     typer.echo(table)
     if write is not None:
         num = sum(map(len, folders))

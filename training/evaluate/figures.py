@@ -1,4 +1,4 @@
-"""A query's frames over those of its best answers, as the paper shows them."""
+"""Pictures of queries above their best answers, as in the paper."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from model.encoder import Frames
 from model.video import open_frames
-from training.evaluate.protocol import Outcome
+from training.evaluate.protocol import QueryResult
 
 NUM_FRAMES = 6
 SIDE = 128
@@ -17,15 +17,15 @@ TITLE = 16
 RIGHT, WRONG = (40, 160, 70), (190, 60, 60)
 
 
-def draw_outcome(outcome: Outcome, num_answers: int = 3) -> Image.Image:
+def draw_result(result: QueryResult, num_answers: int = 3) -> Image.Image:
     """One row of frames for the query, one for each of its best answers; the true gloss in green.
 
     Raises:
         VideoError: a clip can't be read.
     """
-    rows = [(f"query: {outcome.query.gloss}", outcome.query.video, (70, 70, 70))]
-    for place, found in enumerate(outcome.answers[:num_answers], start=1):
-        colour = RIGHT if found.gloss == outcome.query.gloss else WRONG
+    rows = [(f"query: {result.query.gloss}", result.query.video, (70, 70, 70))]
+    for place, found in enumerate(result.answers[:num_answers], start=1):
+        colour = RIGHT if found.gloss == result.query.gloss else WRONG
         rows.append((f"{place}. {found.gloss}  {found.score:.3f}", found.clip.video, colour))
     sheet = Image.new("RGB", (NUM_FRAMES * SIDE, len(rows) * (SIDE + TITLE)), (255, 255, 255))
     pen = ImageDraw.Draw(sheet)
@@ -38,9 +38,9 @@ def draw_outcome(outcome: Outcome, num_answers: int = 3) -> Image.Image:
     return sheet
 
 
-def draw_outcomes(outcomes: Sequence[Outcome]) -> Image.Image:
-    """Several queries under each other."""
-    parts = [draw_outcome(outcome) for outcome in outcomes]
+def draw_results(results: Sequence[QueryResult]) -> Image.Image:
+    """Several queries below each other."""
+    parts = [draw_result(result) for result in results]
     sheet = Image.new("RGB", (parts[0].width, sum(part.height + TITLE for part in parts)), (255, 255, 255))
     top = 0
     for part in parts:
@@ -49,17 +49,17 @@ def draw_outcomes(outcomes: Sequence[Outcome]) -> Image.Image:
     return sheet
 
 
-def telling(outcomes: Sequence[Outcome], count: int) -> list[Outcome]:
-    """Queries to show: spread evenly from the best ranked to the worst, so that failures are shown as they occur."""
-    ranked = sorted((one for one in outcomes if one.rank is not None), key=lambda one: (one.rank, one.query.gloss))
+def spread_by_rank(results: Sequence[QueryResult], count: int) -> list[QueryResult]:
+    """Queries to show, spread evenly by rank, so that failures are shown in proportion."""
+    ranked = sorted((one for one in results if one.rank is not None), key=lambda one: (one.rank, one.query.gloss))
     rows = np.linspace(0, len(ranked) - 1, min(count, len(ranked))).round().astype(int)
     return [ranked[row] for row in rows]
 
 
 def _spread(video: Path) -> list[Frames]:
-    """Frames from all over a clip."""
+    """Frames spread over a clip."""
     with open_frames(video, fps=25.0, size=SIDE) as stream:
         frames = list(stream)
-    # Clips begin and end at rest, some in black: what is shown is the middle.
+    # Clips begin and end at rest, some in black: take the middle.
     rows = np.linspace(0.15, 0.85, NUM_FRAMES) * (len(frames) - 1)
     return [frames[row] for row in rows.round().astype(int)]

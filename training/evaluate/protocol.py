@@ -1,4 +1,4 @@
-"""Retrieval: queries are looked up in a gallery, a gloss is scored by its best video.
+"""The retrieval protocol: queries are looked up in a gallery, where a gloss is scored by its best video.
 
 Vectors come from `model.pooling` and are searched through `index.Dictionary`, exactly as they are when serving.
 """
@@ -13,27 +13,25 @@ import numpy as np
 from index.dictionary import Dictionary
 from index.entries import Entry
 from index.faiss_index import build
+from index.metrics import RetrievalMetrics, retrieval_metrics
 from model.embed import Embedder
 from model.encoder import Encoder, EncoderInfo, Encoding, Floats, Frames, Ints
 from model.errors import ModelError, NoSignerError
 from model.pooling import pool
-from model.skeleton.cut import hands_known, skeleton, skeleton_windows
-from model.skeleton.signing import FPS as SKELETON_FPS
-from model.skeleton.signing import Signing, read_signing, require_hands
-from training.batch import Failure, failure
-from training.data.manifest import ListedClip, clips_of_folder
+from model.skeleton.features import FPS as SKELETON_FPS
+from model.skeleton.features import SkeletonSequence, require_hands, sequence_from_landmarks
+from model.skeleton.skeleton_stream import known_hands, skeleton_frames, skeleton_windows
+from training.data.listing.manifest import ListedClip, clips_of_folder
+from training.data.poses.landmarks import read_landmarks
 from training.errors import EvaluationError, ManifestError, TrainingError
 from training.evaluate.baselines import Feature, encode_signing, signing_sequence, warp_costs
-from training.evaluate.metrics import Metrics, summarise
-from training.landmarks import read_landmarks
-
-Tell = Callable[[str, int, int], None]
-"""Is told of progress: phase, done, total."""
+from training.parallel import Failure, failure_of
+from training.progress import OnProgress
 
 
 @dataclass(frozen=True)
-class Found:
-    """One answer to a query."""
+class Answer:
+    """A gloss that was found for a query."""
 
     gloss: str
     clip: ListedClip
@@ -41,12 +39,12 @@ class Found:
     score: float
 
 
-Answers = tuple[Found, ...]
+Answers = tuple[Answer, ...]
 """Every gloss of the gallery once, best first."""
 
 
 class Ranker(Protocol):
-    """Puts the glosses of a gallery in order for a query."""
+    """Ranks the glosses of a gallery for a query."""
 
     @property
     def failed(self) -> Sequence[Failure]:
@@ -63,12 +61,12 @@ class Ranker(Protocol):
 
 
 ToVector = Callable[[ListedClip, bool], Floats]
-"""A clip, and whether to take it as mirrored, to its vector."""
+"""A clip, and whether to mirror it, to its vector."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one query."""
+class QueryResult:
+    """The result of one query."""
 
     query: ListedClip
     rank: int | None
@@ -78,63 +76,71 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What became of all queries."""
+    """The results of all queries."""
 
-    metrics: Metrics
+    metrics: RetrievalMetrics
     num_signs: int
-    outcomes: tuple[Outcome, ...]
+    results: tuple[QueryResult, ...]
     failed: tuple[Failure, ...]
     """Clips that could not be used. A failed query counts as a miss."""
     unknown: tuple[str, ...]
-    """Queries whose gloss the gallery never had; they count nowhere."""
+    """Queries whose gloss is not in the gallery; they are not counted."""
 
 
-def evaluate(ranker: Ranker, gallery: Sequence[ListedClip], queries: Sequence[ListedClip], tell: Tell) -> Evaluation:
-    """Look every query up whose gloss the gallery has.
+def evaluate(
+    ranker: Ranker, gallery: Sequence[ListedClip], queries: Sequence[ListedClip], on_progress: OnProgress
+) -> Evaluation:
+    """Look up every query whose gloss is in the gallery.
 
     Raises:
         EvaluationError: there is none.
     """
     glosses = {clip.gloss for clip in gallery}
-    asked = [query for query in queries if query.gloss in glosses]
-    if not asked:
+    known = [query for query in queries if query.gloss in glosses]
+    if not known:
         raise EvaluationError(
-            f"none of the {len(queries)} queries has a gloss that the gallery of {len(glosses)} signs has; glosses are "
+            f"none of the {len(queries)} queries has a gloss of the {len(glosses)} signs of the gallery; glosses are "
             "file names, or the names of the folders that clips lie in"
         )
-    outcomes, failed = [], list(ranker.failed)
-    for number, query in enumerate(asked):
-        tell("queries", number, len(asked))
+    results, failed = [], list(ranker.failed)
+    for number, query in enumerate(known):
+        on_progress("queries", number, len(known))
         try:
             answers = ranker.rank(query)
         except (ModelError, TrainingError) as error:
-            failed.append(failure(f"query {query.video_id}", error))
-            outcomes.append(Outcome(query, None, ()))
+            failed.append(failure_of(f"query {query.video_id}", error))
+            results.append(QueryResult(query, None, ()))
             continue
         order = [found.gloss for found in answers]
-        outcomes.append(Outcome(query, order.index(query.gloss) if query.gloss in order else None, answers))
+        results.append(QueryResult(query, order.index(query.gloss) if query.gloss in order else None, answers))
     return Evaluation(
-        summarise([outcome.rank for outcome in outcomes]),
+        retrieval_metrics([result.rank for result in results]),
         len(glosses),
-        tuple(outcomes),
+        tuple(results),
         tuple(failed),
         tuple(query.video_id for query in queries if query.gloss not in glosses),
     )
 
 
 class VectorRanker:
-    """Looks vectors up as the service does."""
+    """Ranks by vectors, as the service does."""
 
     def __init__(
-        self, to_vector: ToVector, encoder_id: str, gallery: Sequence[ListedClip], tell: Tell, *, mirrored: bool
+        self,
+        to_vector: ToVector,
+        encoder_id: str,
+        gallery: Sequence[ListedClip],
+        on_progress: OnProgress,
+        *,
+        mirrored: bool,
     ) -> None:
         """Index a gallery.
 
         Args:
             to_vector: embeds a clip.
-            encoder_id: of what embeds.
-            gallery: what is indexed.
-            tell: progress.
+            encoder_id: of the encoder.
+            gallery: to be indexed.
+            on_progress: called before every clip.
             mirrored: index every clip mirrored, too.
 
         Raises:
@@ -146,11 +152,11 @@ class VectorRanker:
         self.failed: list[Failure] = []
         entries, vectors = [], []
         for number, clip in enumerate(gallery):
-            tell("gallery", number, len(gallery))
+            on_progress("gallery", number, len(gallery))
             try:
                 both = [to_vector(clip, turned) for turned in ((False, True) if mirrored else (False,))]
             except (ModelError, TrainingError) as error:
-                self.failed.append(failure(f"gallery {clip.video_id}", error))
+                self.failed.append(failure_of(f"gallery {clip.video_id}", error))
                 continue
             for turned, vector in enumerate(both):
                 entries.append(Entry(clip.key, clip.gloss, clip.video_id, mirrored=bool(turned)))
@@ -171,13 +177,13 @@ class VectorRanker:
         """See `Ranker.rank`."""
         vector = self._to_vector(query, False)
         hits = self._dictionary.search(vector, k=self._dictionary.num_signs, encoder_id=self._encoder_id)
-        return tuple(Found(hit.sign.gloss, self._clips[hit.entries[0].entry.id], hit.score) for hit in hits)
+        return tuple(Answer(hit.sign.gloss, self._clips[hit.entries[0].entry.id], hit.score) for hit in hits)
 
 
 class WarpRanker:
-    """Looks clips up by dynamic time warping of hand angles and wrists."""
+    """Ranks by dynamic time warping of hand angles and wrists."""
 
-    def __init__(self, gallery: Sequence[ListedClip], tell: Tell, *, mirrored: bool) -> None:
+    def __init__(self, gallery: Sequence[ListedClip], on_progress: OnProgress, *, mirrored: bool) -> None:
         """Read a gallery.
 
         Raises:
@@ -187,11 +193,11 @@ class WarpRanker:
         self._clips: list[ListedClip] = []
         self._sequences: list[Floats] = []
         for number, clip in enumerate(gallery):
-            tell("gallery", number, len(gallery))
+            on_progress("gallery", number, len(gallery))
             try:
                 both = [_sequence(clip, turned) for turned in ((False, True) if mirrored else (False,))]
             except TrainingError as error:
-                self.failed.append(failure(f"gallery {clip.video_id}", error))
+                self.failed.append(failure_of(f"gallery {clip.video_id}", error))
                 continue
             self._sequences += both
             self._clips += [clip] * len(both)
@@ -201,15 +207,15 @@ class WarpRanker:
     def rank(self, query: ListedClip) -> Answers:
         """See `Ranker.rank`. The score is the cost, negated."""
         costs = warp_costs(_sequence(query, False), self._sequences)
-        best: dict[str, Found] = {}
+        best: dict[str, Answer] = {}
         for row in np.argsort(costs, kind="stable"):
             clip = self._clips[row]
-            best.setdefault(clip.gloss, Found(clip.gloss, clip, -float(costs[row])))
+            best.setdefault(clip.gloss, Answer(clip.gloss, clip, -float(costs[row])))
         return tuple(best.values())
 
 
 class SumRanker:
-    """Adds up the similarities that several rankers give a gloss."""
+    """Ranks by the sum of the similarities of several rankers."""
 
     def __init__(self, rankers: Sequence[Ranker]) -> None:
         """Take rankers of the same gallery.
@@ -221,12 +227,12 @@ class SumRanker:
         self.failed: list[Failure] = [one for ranker in rankers for one in ranker.failed]
 
     def rank(self, query: ListedClip) -> Answers:
-        """See `Ranker.rank`. A gloss that one of them could not index gets nothing from that one.
+        """See `Ranker.rank`. A gloss that a ranker could not index gets nothing from that ranker.
 
         Raises:
             ModelError, TrainingError: one of them can't use the clip.
         """
-        found: dict[str, Found] = {}
+        found: dict[str, Answer] = {}
         for ranker in self._rankers:
             for answer in ranker.rank(query):
                 before = found.get(answer.gloss)
@@ -236,16 +242,16 @@ class SumRanker:
 
 
 def skeleton_vectors(encoder: Encoder) -> ToVector:
-    """Embeds clips by their landmarks, as the service does by those it finds itself."""
+    """Embeds clips by their landmarks, as the service embeds those that it finds."""
     embedder = Embedder(encoder)
-    cutting = embedder.cutting
+    windowing = embedder.windowing
 
     def to_vector(clip: ListedClip, mirrored: bool) -> Floats:
         landmarks = read_landmarks(clip.landmarks).at(SKELETON_FPS)
-        frames = skeleton(landmarks, cutting.form)
-        hands = hands_known(frames)
+        frames = skeleton_frames(landmarks, windowing.form)
+        hands = known_hands(frames)
         require_hands(hands)
-        windows = list(skeleton_windows(frames, hands, cutting))
+        windows = list(skeleton_windows(frames, hands, windowing))
         turned = [embedder.mirrored(window) for window in windows] if mirrored else windows
         encoding = embedder.encode(turned).encoding
         return unit_vector(pool(encoding.embedding, encoding.activity, encoder.info.num_parts))
@@ -275,7 +281,7 @@ def video_vectors(encoder: Encoder) -> ToVector:
 
 
 class MirroredEncoder:
-    """Encodes every window as if it had been filmed in a mirror."""
+    """Encodes every window mirrored."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -298,7 +304,7 @@ def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False)
 
     Args:
         folder: of videos.
-        landmarks: the folder of theirs; None where none are needed.
+        landmarks: the folder of their landmarks; None where none are needed.
         stems: a gloss ends before two underscores.
 
     Raises:
@@ -311,8 +317,8 @@ def labelled_clips(folder: Path, landmarks: Path | None, *, stems: bool = False)
     return [replace(clip, gloss=clip.gloss.split("__")[0]) for clip in clips] if stems else clips
 
 
-def _signing(clip: ListedClip, mirrored: bool) -> Signing:
-    return read_signing(read_landmarks(clip.landmarks), mirrored=mirrored)
+def _signing(clip: ListedClip, mirrored: bool) -> SkeletonSequence:
+    return sequence_from_landmarks(read_landmarks(clip.landmarks), mirrored=mirrored)
 
 
 def _sequence(clip: ListedClip, mirrored: bool) -> Floats:
@@ -320,10 +326,10 @@ def _sequence(clip: ListedClip, mirrored: bool) -> Floats:
 
 
 def unit_vector(vector: Floats) -> Floats:
-    """The vector, once it is known to have a direction.
+    """The vector, checked for a length above 0.
 
     Raises:
-        NoSignerError: it has none.
+        NoSignerError: its length is 0.
     """
     if not np.linalg.norm(vector) > 0:
         raise NoSignerError("nothing in the clip counts: all its windows cancel out")

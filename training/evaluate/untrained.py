@@ -1,4 +1,4 @@
-"""The network with random weights: what the architecture gives before it has learnt anything."""
+"""The network with random weights, as a baseline of the architecture alone."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from model.encoder import EncoderInfo, Encoding, Frames, Ints
 
 
 class UntrainedEncoder:
-    """An encoder whose network was never trained."""
+    """An encoder with random weights."""
 
     def __init__(self, config: EncoderConfig | None = None, seed: int = 0) -> None:
-        """Draw the weights.
+        """Make the network.
 
         Args:
             config: geometry; None for the tiny one.
             seed: of the weights.
         """
-        from model.checkpoint import untrained
+        from model.network.checkpoint import untrained
 
         self._config = config or tiny()
         self._network = untrained(self._config, "untrained", seed).network().eval()
@@ -35,7 +35,7 @@ class UntrainedEncoder:
         """See `Encoder.encode`."""
         import torch
 
-        from model.pixels import normalise
+        from model.network.pixels import normalise
 
         with torch.inference_mode():
             units = None if visible is None else torch.from_numpy(visible)

@@ -3,7 +3,7 @@
 python -m training.finetune PRESET --set key=value     train and test; under torchrun on several GPUs
 python -m training.finetune evaluate CHECKPOINT        test again
 python -m training.finetune export CHECKPOINT OUT.onnx
-python -m training.finetune predict MODEL VIDEO...     name signs; needs no torch
+python -m training.finetune predict MODEL VIDEO...     recognise signs; needs no torch
 """
 
 import json
@@ -19,34 +19,34 @@ PRESETS = {
     "paper": "The paper's recipe for an inflated encoder; needs a GPU for a day or so.",
     "compact": "For the encoder that comes with the repository, on a CPU.",
 }
-"""As in `training.finetune.config`, which can't be asked where there is no torch."""
+"""As in `training.finetune.config`, which can't be imported without torch."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
 
 def train(preset: str, assignments: list[str], *, resume: bool, as_json: bool) -> None:
-    """Train, then test where there is a split for it."""
-    from training.assignments import override
-    from training.finetune.command import assess_split
+    """Train, then evaluate on the test split."""
+    from training.finetune.command import evaluate_split
     from training.finetune.command import train as run_training
     from training.finetune.config import PRESETS as CONFIGS
     from training.finetune.report import lines
     from training.finetune.state import read_trained
     from training.fit.distributed import join_world
-    from training.fit.files import chosen
+    from training.fit.files import best_or_last
+    from training.fit.overrides import override
 
     config = override(CONFIGS[preset](), assignments)
     with join_world(config.device) as world:
-        run = run_training(config, world, resume=resume)
+        state = run_training(config, world, resume=resume)
         if not world.leads:
             return
-        checkpoint = chosen(config.output)
-        found = assess_split(read_trained(checkpoint), config.output)
+        checkpoint = best_or_last(config.output)
+        result = evaluate_split(read_trained(checkpoint), config.output)
     if as_json:
         typer.echo((config.output / "report.json").read_text())
         return
-    typer.echo(f"{run.step} of {run.config.steps} steps in {run.elapsed_s:.0f} s; {checkpoint}")
-    typer.echo("\n".join(lines(found, config.data)))
+    typer.echo(f"{state.step} of {state.config.steps} steps in {state.elapsed_s:.0f} s; {checkpoint}")
+    typer.echo("\n".join(lines(result, config.data)))
 
 
 add_presets(app, PRESETS, train)
@@ -61,15 +61,15 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Test a fine-tuned checkpoint on the data set that it was trained on."""
-    from training.finetune.command import assess_split
+    from training.finetune.command import evaluate_split
     from training.finetune.report import lines
     from training.finetune.state import read_trained
 
     with refusals():
         trained = read_trained(checkpoint)
         folder = out or checkpoint.parent
-        found = assess_split(trained, folder, split=split)
-    typer.echo((folder / "report.json").read_text() if as_json else "\n".join(lines(found, trained.config.data)))
+        result = evaluate_split(trained, folder, split=split)
+    typer.echo((folder / "report.json").read_text() if as_json else "\n".join(lines(result, trained.config.data)))
 
 
 @app.command()
@@ -95,7 +95,7 @@ def predict(
     threads: Annotated[int, typer.Option(help="0 takes all cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per video.")] = False,
 ) -> None:
-    """Name the sign of a video. Exits with 1 when one of several can't be used, after the others."""
+    """Recognise the sign of every video. Exits with 1 after the others when one can't be used."""
     from training.finetune.recogniser import OnnxRecogniser
 
     with refusals():

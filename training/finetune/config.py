@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from training.assignments import Rules, positive, require
-from training.data.augment import Augment
+from training.data.windows.augment import AugmentParams
 from training.finetune.readers import READERS
-from training.fit.optimiser import Optimiser
+from training.fit.optimiser import OptimiserConfig
+from training.fit.overrides import Rules, positive, require
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which clips are learned from."""
+    """The clips to train on."""
 
     reader: str = "wlasl"
-    """What the folder is: a name of `training.finetune.readers`."""
+    """Layout of the folder: a name of `training.finetune.readers`."""
     folder: str = ""
     """The data set, or an entries file."""
     num_signs: int = 0
@@ -25,17 +25,22 @@ class Data:
     cache: str = ""
     """Folder in which decoded clips are kept, 200 kB a frame of 256 pixels; empty: they are decoded every time."""
     workers: int = 2
-    """Processes that make batches ahead, per training process; 0: made when needed."""
+    """Processes that load batches ahead, per training process; 0: loaded when needed."""
+
+    @property
+    def cache_folder(self) -> Path | None:
+        """The folder of decoded clips, if any."""
+        return Path(self.cache) if self.cache else None
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What is asked for."""
+    """Of recognition."""
 
     label_smoothing: float = 0.1
-    """Share of the target that all classes have alike."""
+    """Share of the target that is spread evenly over all classes."""
     distribution: float = 0.2
-    """Weight of the divergence from the class distribution; 0 leaves it out."""
+    """Weight of the divergence from the class distribution; 0: without."""
 
 
 @dataclass(frozen=True)
@@ -49,27 +54,27 @@ class FinetuneConfig:
     start_from: str = ""
     """Checkpoint of the encoder: the published one, one of ours, or `untrained:PRESET` for random weights."""
     data: Data = field(default_factory=Data)
-    augment: Augment = field(default_factory=Augment)
+    augment: AugmentParams = field(default_factory=AugmentParams)
     losses: Losses = field(default_factory=Losses)
-    optimiser: Optimiser = field(
-        default_factory=lambda: Optimiser(
+    optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(
             learning_rate=1e-4, layer_decay=0.85, betas=(0.9, 0.999), weight_decay=0.05, warmup_steps=1_000
         )
     )
     augmented: bool = True
-    """False: clips are only resized. Decision: changed as in pretraining."""
+    """False: clips are only resized. Decision: augmented as in pretraining."""
     num_frames: int = 64
-    """Frames of a clip that are seen: one inflated window of 64, or as many windows as they make."""
+    """Frames of a clip that the network takes: one inflated window of 64, or as many windows as they make."""
     num_moments: int = 1
-    """Parts of a clip that are averaged apart where it is several windows; 1 is SignRep's pooling. Decision."""
+    """Parts in time of a clip of several windows, each pooled by itself; 1 is SignRep's pooling. Decision."""
     seed: int = 0
-    """Draws everything."""
+    """Of all randomness."""
     epochs: int = 100
-    """Times that every training clip is seen."""
+    """Times that every training clip is trained on."""
     steps: int = 0
-    """Steps of the optimiser; 0: as many as the epochs take."""
+    """Steps of the optimiser; 0: those of the epochs."""
     minutes: float = math.inf
-    """Minutes of training in all, those before a resume included; the learning rate is at zero when they end."""
+    """Minutes of training in all, earlier parts of the run included; the learning rate is at zero when they end."""
     batch_size: int = 8
     """Clips at once in one process."""
     accumulate: int = 1
@@ -83,7 +88,7 @@ class FinetuneConfig:
     log_every: int = 50
     """Steps between two points of a curve."""
     save_every: int = 500
-    """Steps between two savings of everything a run needs to go on."""
+    """Steps between two checkpoints to resume from."""
     validate_every: int = 0
     """Steps between two validations, by which the best checkpoint is chosen where there is a split for it; 0: an epoch.
     Decision: by top-1."""
@@ -107,7 +112,7 @@ class FinetuneConfig:
         require(self, {**rules, **positive(self, counts)})
 
     def resolved(self, num_clips: int, num_processes: int) -> "FinetuneConfig":
-        """The same with steps and validations counted, once the number of training clips is known."""
+        """The same with the number of steps, once the number of training clips is known."""
         epoch = max(1, round(num_clips / (self.batch_size * self.accumulate * num_processes)))
         return dataclasses.replace(
             self, steps=self.steps or self.epochs * epoch, validate_every=self.validate_every or epoch
@@ -120,12 +125,12 @@ def paper() -> FinetuneConfig:
 
 
 def compact() -> FinetuneConfig:
-    """For encoders of two frames, as the one that ships, on a CPU: eight such windows in four moments."""
+    """For encoders of two frames, as the one that ships, on a CPU: eight such windows in four parts."""
     return FinetuneConfig(
         preset="compact",
         output=Path("runs/recognise"),
         data=Data(reader="entries"),
-        optimiser=Optimiser(
+        optimiser=OptimiserConfig(
             learning_rate=3e-4, layer_decay=0.85, betas=(0.9, 0.999), weight_decay=0.05, warmup_steps=50
         ),
         num_frames=16,

@@ -14,21 +14,21 @@ from torch.utils.data import DataLoader, Dataset
 from model.encoder import Frames
 from model.errors import ModelError
 from model.video import open_frames
-from training.batch import Failure, failure
-from training.data.augment import Augmenter
-from training.data.loading import REPLACEMENT, TRIES, PairNumbers
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
+from training.data.windows.augment import Augmenter
+from training.data.windows.loading import REPLACEMENT, TRIES, PairNumbers
 from training.errors import DataError, TrainingError
 from training.features import read_pictures
 from training.finetune.frames import choose_frames
+from training.parallel import Failure, failure_of
 
 ORDER, PLACE, AUGMENT = 31, 32, 33
 """Keep the random numbers of different purposes apart."""
 
 
 @dataclass(frozen=True)
-class View:
-    """How a recogniser sees clips."""
+class ClipFormat:
+    """The windows of a clip that a recogniser takes."""
 
     fps: float
     size_px: int
@@ -43,14 +43,14 @@ class View:
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """Clips side by side."""
+    """A batch of clips."""
 
     clips: Tensor
     """[B, N, frames, H, W, 3] uint8."""
     labels: Tensor
     """[B] int64."""
     skipped: tuple[str, ...] = ()
-    """Why others were left out while this batch was made."""
+    """Why other clips were left out of this batch."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,26 +60,26 @@ class ClipBatch:
         return ClipBatch(self.clips.pin_memory(), self.labels.pin_memory(), self.skipped)
 
 
-def read_clip(clip: ListedClip, view: View, cache: Path | None = None) -> Frames:
-    """All frames of a clip, [T, size_px, size_px, 3]; decoded once where there is a cache.
+def read_clip(clip: ListedClip, clip_format: ClipFormat, cache: Path | None = None) -> Frames:
+    """All frames of a clip, [T, size_px, size_px, 3]; decoded once with a cache.
 
     Raises:
         VideoError: the video can't be read.
         ClipError: its folder holds no pictures, or one can't be read.
     """
     if cache is None:
-        return decode(clip, view)
-    changed = clip.video.stat().st_mtime_ns if clip.video.exists() else 0
-    place = f"{clip.video.resolve()}\0{changed}\0{clip.start_s}\0{clip.end_s}\0{view.fps}\0{view.size_px}"
-    kept = cache / f"{hashlib.blake2b(place.encode(), digest_size=16).hexdigest()}.npy"
-    if not kept.exists():
-        keep(kept, decode(clip, view))
-    frames: Frames = np.load(kept, mmap_mode="r")
+        return decode(clip, clip_format)
+    modified = clip.video.stat().st_mtime_ns if clip.video.exists() else 0
+    key = f"{clip.video.resolve()}\0{modified}\0{clip.start_s}\0{clip.end_s}\0{clip_format.fps}\0{clip_format.size_px}"
+    cached = cache / f"{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}.npy"
+    if not cached.exists():
+        write_array(cached, decode(clip, clip_format))
+    frames: Frames = np.load(cached, mmap_mode="r")
     return frames
 
 
-def keep(path: Path, frames: Frames) -> None:
-    """Write an array that is whole or not there, whoever else writes it."""
+def write_array(path: Path, frames: Frames) -> None:
+    """Write an array in one step, even if several processes write it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with part.open("wb") as file:
@@ -87,11 +87,13 @@ def keep(path: Path, frames: Frames) -> None:
     part.replace(path)
 
 
-def decode(clip: ListedClip, view: View) -> Frames:
+def decode(clip: ListedClip, clip_format: ClipFormat) -> Frames:
     """See `read_clip`. A folder holds a picture per frame, whatever their rate."""
     if clip.video.is_dir():
-        return np.stack(list(read_pictures(clip.video, view.fps, view.size_px)))
-    with open_frames(clip.video, fps=view.fps, size=view.size_px, start_s=clip.start_s, end_s=clip.end_s) as frames:
+        return np.stack(list(read_pictures(clip.video, clip_format.fps, clip_format.size_px)))
+    with open_frames(
+        clip.video, fps=clip_format.fps, size=clip_format.size_px, start_s=clip.start_s, end_s=clip.end_s
+    ) as frames:
         return np.stack(list(frames))
 
 
@@ -100,54 +102,54 @@ Item = tuple[Frames, int, tuple[str, ...]]
 
 
 class TrainClips(Dataset[Item]):
-    """Clips to learn from: every one once before any comes again, in another order each time.
+    """Clips to train on, in epochs of another order each.
 
-    The same number gives the same windows, whichever process asks: so a run can be repeated and gone on with.
+    The same number gives the same windows in every process, so a run can be repeated and resumed.
     """
 
     def __init__(
         self,
         clips: Sequence[ListedClip],
         glosses: Sequence[str],
-        view: View,
+        clip_format: ClipFormat,
         *,
         seed: int,
         augmenter: Augmenter | None,
         cache: Path | None,
     ) -> None:
-        self.clips, self.view, self.seed, self.augmenter, self.cache = clips, view, seed, augmenter, cache
+        self.clips, self.clip_format, self.seed, self.augmenter, self.cache = clips, clip_format, seed, augmenter, cache
         self.labels = {gloss: label for label, gloss in enumerate(glosses)}
 
     def __getitem__(self, number: int) -> Item:
-        """The windows of a number, or of the first replacement that can be had.
+        """The windows of a number, or those of the first replacement that can be read.
 
         Raises:
-            DataError: many in a row can't be had.
+            DataError: many in a row can't be read.
         """
         skipped: list[str] = []
         for attempt in range(TRIES):
-            clip = self.clips[self._turn(number + attempt * REPLACEMENT)]
+            clip = self.clips[self._row(number + attempt * REPLACEMENT)]
             try:
-                frames = read_clip(clip, self.view, self.cache)
+                frames = read_clip(clip, self.clip_format, self.cache)
             except (ModelError, TrainingError) as error:
                 skipped.append(f"{clip.video_id}: {error}")
                 continue
-            windows = self.view.windows(frames, np.random.default_rng((self.seed, PLACE, number)))
-            return self._changed(windows, number), self.labels[clip.gloss], tuple(skipped)
+            windows = self.clip_format.windows(frames, np.random.default_rng((self.seed, PLACE, number)))
+            return self._augmented(windows, number), self.labels[clip.gloss], tuple(skipped)
         raise DataError(f"{TRIES} clips in a row can't be used, the last because {skipped[-1]}")
 
-    def _changed(self, windows: Frames, number: int) -> Frames:
-        """All windows of a clip in the same way: it is one film."""
+    def _augmented(self, windows: Frames, number: int) -> Frames:
+        """All windows of a clip in the same way: they are one video."""
         if self.augmenter is None:
             return windows
         rng = np.random.default_rng((self.seed, AUGMENT, number))
-        changed, _ = self.augmenter(windows.reshape(-1, *windows.shape[2:]), rng)
-        return changed.reshape(*windows.shape[:2], *changed.shape[1:])
+        augmented, _ = self.augmenter(windows.reshape(-1, *windows.shape[2:]), rng)
+        return augmented.reshape(*windows.shape[:2], *augmented.shape[1:])
 
-    def _turn(self, number: int) -> int:
-        """The number-th of endless rounds through all clips."""
-        round_number, place = divmod(number, len(self.clips))
-        return int(np.random.default_rng((self.seed, ORDER, round_number)).permutation(len(self.clips))[place])
+    def _row(self, number: int) -> int:
+        """The row of a number in the shuffled epochs of all clips."""
+        epoch, place = divmod(number, len(self.clips))
+        return int(np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.clips))[place])
 
 
 def train_batches(
@@ -160,7 +162,7 @@ def train_batches(
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[ClipBatch]:
-    """Batches without end; the arguments are those of `training.data.loading.load_batches`.
+    """Batches without end; the arguments are those of `training.data.windows.loading.load_batches`.
 
     Raises:
         DataError: nothing usable comes.
@@ -176,33 +178,33 @@ def train_batches(
 
 
 def collate(items: Sequence[Item]) -> ClipBatch:
-    """Clips to a batch."""
+    """A batch of clips."""
     windows, labels, skipped = zip(*items, strict=True)
     return ClipBatch(
         torch.from_numpy(np.stack(windows)), torch.tensor(labels), tuple(reason for part in skipped for reason in part)
     )
 
 
-class TestedClips(Dataset[Frames | Failure]):
-    """Clips to be tested on, in order; one that can't be read is a failure and not the end."""
+class EvaluationClips(Dataset[Frames | Failure]):
+    """Clips to evaluate on, in order; one that can't be read becomes a failure."""
 
-    def __init__(self, clips: Sequence[ListedClip], view: View, cache: Path | None) -> None:
-        self.clips, self.view, self.cache = clips, view, cache
+    def __init__(self, clips: Sequence[ListedClip], clip_format: ClipFormat, cache: Path | None) -> None:
+        self.clips, self.clip_format, self.cache = clips, clip_format, cache
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, number: int) -> Frames | Failure:
-        """Its windows, or why there are none."""
+        """Its windows, or why it can't be read."""
         clip = self.clips[number]
         try:
-            return self.view.windows(read_clip(clip, self.view, self.cache))
+            return self.clip_format.windows(read_clip(clip, self.clip_format, self.cache))
         except (ModelError, TrainingError) as error:
-            return failure(clip.video_id, error)
+            return failure_of(clip.video_id, error)
 
 
-def tested_batches(
-    clips: Sequence[ListedClip], view: View, *, cache: Path | None, batch_size: int, workers: int
+def evaluation_batches(
+    clips: Sequence[ListedClip], clip_format: ClipFormat, *, cache: Path | None, batch_size: int, workers: int
 ) -> Iterator[list[Frames | Failure]]:
     """All clips once, in order."""
-    yield from DataLoader(TestedClips(clips, view, cache), batch_size, num_workers=workers, collate_fn=list)
+    yield from DataLoader(EvaluationClips(clips, clip_format, cache), batch_size, num_workers=workers, collate_fn=list)

@@ -1,9 +1,5 @@
-"""From a fine-tuned checkpoint to a recogniser file, proven to compute the same."""
+"""From a fine-tuned checkpoint to a recogniser file, with a parity check."""
 
-import logging
-import os
-import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +8,17 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
-from model.errors import ExportError
-from model.export import OPSET, PARITY_BATCHES, TOLERANCE, strip_traces_of_the_exporter
+from model.network.onnx_files import (
+    PARITY_BATCHES,
+    TOLERANCE,
+    require_parity,
+    strip_exporter_metadata,
+    trace_graph,
+    written_in_one_step,
+)
 from training.finetune.network import Recogniser
 from training.finetune.recogniser import OnnxRecogniser, RecogniserInfo
-from training.finetune.state import Trained
+from training.finetune.state import TrainedRecogniser
 
 
 class RecogniserGraph(nn.Module):
@@ -32,8 +34,8 @@ class RecogniserGraph(nn.Module):
         return probabilities
 
 
-def export(trained: Trained, out: Path) -> dict[str, float]:
-    """Write a recogniser file, whole or not at all.
+def export(trained: TrainedRecogniser, out: Path) -> dict[str, float]:
+    """Write a recogniser file in one step, once parity is checked.
 
     Returns:
         The largest difference of a probability between torch and the file, by what was compared.
@@ -41,55 +43,32 @@ def export(trained: Trained, out: Path) -> dict[str, float]:
     Raises:
         ExportError: the file disagrees with the network; it is deleted.
     """
-    view = trained.view
+    clip_format = trained.clip_format
     info = RecogniserInfo(
         trained.labels,
-        view.fps,
-        view.size_px,
-        view.num_windows,
-        view.num_frames,
+        clip_format.fps,
+        clip_format.size_px,
+        clip_format.num_windows,
+        clip_format.num_frames,
         trained.provenance,
         trained.licence,
     )
     proto = trace(trained)
-    strip_traces_of_the_exporter(proto)
+    strip_exporter_metadata(proto)
     helper.set_model_props(proto, info.to_metadata())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part")
-    os.close(handle)
-    staged = Path(name)
-    try:
-        onnx.save_model(proto, staged)
-        errors = compare(trained, OnnxRecogniser(staged))
-        staged.chmod(0o644)
-        staged.replace(out)
-    finally:
-        staged.unlink(missing_ok=True)
-    return errors
+    with written_in_one_step(proto, out) as staged:
+        return compare(trained, OnnxRecogniser(staged))
 
 
-def trace(trained: Trained) -> onnx.ModelProto:
+def trace(trained: TrainedRecogniser) -> onnx.ModelProto:
     """The network as an ONNX graph with a dynamic number of clips."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's talk about its own internals
-        program = torch.onnx.export(
-            RecogniserGraph(trained.network).eval(),
-            (torch.zeros(2, *_shape(trained), dtype=torch.uint8),),
-            dynamo=True,
-            verbose=False,
-            input_names=["clips"],
-            output_names=["probabilities"],
-            dynamic_shapes=({0: torch.export.Dim("B")},),
-            opset_version=OPSET,
-        )
-    if program is None:
-        raise ExportError("torch wrote no graph")
-    return program.model_proto
+    example = torch.zeros(2, *_shape(trained), dtype=torch.uint8)
+    graph = RecogniserGraph(trained.network).eval()
+    return trace_graph(graph, (example,), ["clips"], ["probabilities"], ({0: torch.export.Dim("B")},))
 
 
 @torch.no_grad()
-def compare(trained: Trained, file: OnnxRecogniser) -> dict[str, float]:
+def compare(trained: TrainedRecogniser, file: OnnxRecogniser) -> dict[str, float]:
     """Largest difference of a probability on random pixels.
 
     Raises:
@@ -101,11 +80,9 @@ def compare(trained: Trained, file: OnnxRecogniser) -> dict[str, float]:
         clips = rng.integers(0, 256, (num, *_shape(trained)), dtype=np.uint8)
         ours = trained.network(torch.from_numpy(clips)).softmax(dim=1).numpy()
         errors[f"{num} random"] = float(np.abs(ours - file.probabilities(clips)).max())
-    if bad := {kind: error for kind, error in errors.items() if not error <= TOLERANCE["fp32"]}:
-        raise ExportError(f"the file differs from the network by {bad}; allowed is {TOLERANCE['fp32']}. It was deleted")
-    return errors
+    return require_parity(errors, TOLERANCE["fp32"])
 
 
-def _shape(trained: Trained) -> tuple[int, ...]:
-    view = trained.view
-    return (view.num_windows, view.num_frames, view.size_px, view.size_px, 3)
+def _shape(trained: TrainedRecogniser) -> tuple[int, ...]:
+    clip_format = trained.clip_format
+    return (clip_format.num_windows, clip_format.num_frames, clip_format.size_px, clip_format.size_px, 3)

@@ -1,7 +1,7 @@
-"""A patch embedding that takes in 64 frames where it took in 16, and begins as the same.
+"""Inflation of the patch embedding in time: 64 frames instead of 16, initialised to compute the same.
 
 Paper: kernel (7, 7, 7), stride (8, 4, 4), padding (3, 3, 3), the old temporal slices {0, 1, 2} at {1, 3, 5}, zeros
-elsewhere. As many tokens come out as before, so nothing behind the patch embedding changes.
+elsewhere. The number of tokens stays, so nothing after the patch embedding changes.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ FACTOR = 4
 OLD_TIME = (3, 2, 1)
 """Kernel, stride and padding along time that can be inflated: those of the published patch embedding."""
 NEW_TIME = (7, 8, 3)
-PLACES = [1, 3, 5]
-"""Where the old slices lie in the new kernel."""
+POSITIONS = [1, 3, 5]
+"""Of the old slices in the new kernel."""
 WEIGHT = "backbone.patch_embed.proj.weight"
 
 
@@ -29,7 +29,7 @@ def can_be_inflated(config: EncoderConfig) -> bool:
 
 
 def inflated_config(config: EncoderConfig, num_frames: int) -> EncoderConfig:
-    """The geometry that takes in four times as many frames.
+    """The geometry that takes four times as many frames.
 
     Raises:
         CheckpointError: the geometry has another patch embedding, or the number is not four times its frames.
@@ -58,5 +58,5 @@ def inflated_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     old = state[WEIGHT]
     new = torch.zeros(*old.shape[:2], NEW_TIME[0], *old.shape[3:], dtype=old.dtype)
-    new[:, :, PLACES] = old
+    new[:, :, POSITIONS] = old
     return {**state, WEIGHT: new}

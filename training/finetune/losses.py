@@ -1,4 +1,4 @@
-"""What fine-tuning asks for: the right class, and a distribution over classes like that of their looks.
+"""The losses of recognition: cross-entropy, and the divergence from a class distribution.
 
 Source: SignRep, supplementary material: cross-entropy with label smoothing 0.1, and 0.2 times the divergence from a
 class distribution phi.
@@ -8,19 +8,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-COLDEST, WARMEST = 1e-3, 0.1
-"""Temperatures between which a class's own is looked for."""
+MIN_TEMPERATURE, MAX_TEMPERATURE = 1e-3, 0.1
+"""Bounds of the temperature of a class."""
 LARGEST = 0.5
-"""What the largest share of a class distribution comes close to, from below."""
-HALVINGS = 40
+"""What the largest share of a class distribution approaches from below."""
+BISECTIONS = 40
 
 
 def class_distribution(vectors: Tensor) -> Tensor:
     """How alike every class is to every other: phi, one row per class that sums to 1.
 
     Row c is the softmax of the cosines of class c with all classes, itself included, at a temperature of its own from
-    0.001 to 0.1, such that the largest share is as near to 0.5 as it gets without going beyond. Where all temperatures
-    go beyond it, which takes few or very different classes, it is the warmest.
+    0.001 to 0.1, such that the largest share is as near to 0.5
+    as possible without exceeding it. Where it exceeds 0.5 at all temperatures, as with few or very different classes,
+    the highest one is taken.
 
     Args:
         vectors: [C, D] one vector per class: the mean of the frozen retrieval vectors of its training clips.
@@ -31,14 +32,14 @@ def class_distribution(vectors: Tensor) -> Tensor:
     unit = F.normalize(vectors.double(), dim=1)
     cosines = unit @ unit.T
     largest = cosines.amax(dim=1, keepdim=True)
-    low, high = (torch.full_like(largest, bound) for bound in (COLDEST, WARMEST))
+    low, high = (torch.full_like(largest, bound) for bound in (MIN_TEMPERATURE, MAX_TEMPERATURE))
     # The largest share falls as the temperature rises: high keeps the side that is not above a half, if there is one.
-    for _ in range(HALVINGS):
+    for _ in range(BISECTIONS):
         middle = (low + high) / 2
         above = ((cosines - largest) / middle).softmax(dim=1).amax(dim=1, keepdim=True) > LARGEST
         low, high = torch.where(above, middle, low), torch.where(above, high, middle)
-    coldest = (cosines / COLDEST).softmax(dim=1).amax(dim=1, keepdim=True) <= LARGEST
-    return (cosines / torch.where(coldest, COLDEST, high)).softmax(dim=1).float()
+    coldest = (cosines / MIN_TEMPERATURE).softmax(dim=1).amax(dim=1, keepdim=True) <= LARGEST
+    return (cosines / torch.where(coldest, MIN_TEMPERATURE, high)).softmax(dim=1).float()
 
 
 def distribution_loss(logits: Tensor, labels: Tensor, phi: Tensor) -> Tensor:
@@ -60,8 +61,8 @@ def recognition_losses(
     Args:
         logits: [B, C].
         labels: [B] int64.
-        phi: [C, C]; not asked for where its weight is 0.
-        label_smoothing: share of the target that all classes have alike.
+        phi: [C, C]; not used where its weight is 0.
+        label_smoothing: share of the target that is spread evenly over all classes.
         distribution: weight of the divergence from phi.
     """
     entropy = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)

@@ -1,20 +1,20 @@
-"""What names a sign: an encoder, a clip's windows put together, and a head.
+"""The recogniser: an encoder, pooling of the windows of a clip, and a head.
 
-An inflated encoder sees a clip as one window. Of an encoder that can't be inflated a clip is several windows, which are
-put together by activity as they are for a clip vector, but in `num_moments` parts, so that what comes first stays apart
-from what comes last (docs/decisions/recognition.md).
+An inflated encoder takes a clip as one window. For an encoder that can't be inflated a clip is several windows, which
+are pooled by activity as for a clip vector, but in `num_moments` parts in time, so that their order is kept
+(docs/decisions/recognition.md).
 """
 
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
-from model.signrep import SignRep
+from model.network.signrep import SignRep
 from training.fit.optimiser import layer_of
 from training.pooling import part_weights
 
 LEAST_ACTIVITY = 1e-3
-"""That every window has while windows are put together: where none shows any, all count alike, as in a clip vector, and
-gradients stay finite (docs/recognition.md has the run that diverged without it)."""
+"""Added to the activity of every window in pooling: where no window shows any, all count the same, as in a clip vector,
+and gradients stay finite (docs/recognition.md has the run that diverged without it)."""
 
 
 class Recogniser(nn.Module):
@@ -25,7 +25,7 @@ class Recogniser(nn.Module):
         self.num_moments = num_moments
         self.encoder = SignRep(config)
         if self.encoder.hands is not None:
-            # Nothing in a class says where hands are, and no gradient would come: what pretraining taught stays.
+            # Classes give no gradient to where hands are: the pretrained weights stay.
             self.encoder.hands.find.requires_grad_(False)
         last = nn.Linear(num_moments * config.dim, num_classes)
         nn.init.trunc_normal_(last.weight, std=0.02)
@@ -38,13 +38,13 @@ class Recogniser(nn.Module):
         output = self.encoder(clips.flatten(0, 1).movedim(-1, 1))
         features = output.features.reshape(batch, num_windows, -1)
         activity = output.activity_logits.float().sigmoid().amax(dim=1).reshape(batch, num_windows)
-        pooled = pool_moments(features.float(), activity, self.num_moments)
+        pooled = pool_parts(features.float(), activity, self.num_moments)
         logits: Tensor = self.head(pooled)
         return logits
 
 
-def pool_moments(features: Tensor, activity: Tensor, num_moments: int) -> Tensor:
-    """Average windows by activity, early ones and late ones apart (`model.pooling`). One part is SignRep's pooling.
+def pool_parts(features: Tensor, activity: Tensor, num_moments: int) -> Tensor:
+    """Average windows by activity, in parts of time (`model.pooling`). One part is SignRep's pooling.
 
     Args:
         features: [B, N, D].
@@ -60,6 +60,6 @@ def pool_moments(features: Tensor, activity: Tensor, num_moments: int) -> Tensor
     return (weights @ features).flatten(1)
 
 
-def depth(name: str, num_blocks: int) -> int:
-    """How deep a parameter sits, see `layer_of`; the hands' network counts like the one that sees the frame."""
+def recogniser_layer_of(name: str, num_blocks: int) -> int:
+    """The layer of a parameter, see `layer_of`; blocks of the hand branch count like those of the frame."""
     return layer_of(name.replace("encoder.hands.backbone.", "encoder.backbone."), num_blocks)

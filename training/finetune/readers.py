@@ -1,4 +1,4 @@
-"""Labelled clips in training, validation and test, of the data sets that recognition is measured on.
+"""LabelledClips clips in training, validation and test, of the data sets that recognition is measured on.
 
 reader         what lies in the folder, as published
 entries        entries.csv of ours (id, gloss, video, ...), or that file itself, with a column `split`
@@ -6,7 +6,7 @@ wlasl          WLASL_v*.json beside videos/ID.mp4
 asl-citizen    splits/train.csv, val.csv, test.csv beside videos/
 nmfs-csl       uni_trainlist01.csv, uni_testlist01.csv (clip, label) beside jpg_video/CLIP/, with a picture per frame
 
-Paths count from the folder. Videos of WLASL are taken as cut already, as its download script leaves them.
+Paths count from the folder. Videos of WLASL are expected to be trimmed to the sign, as its download script leaves them.
 """
 
 import csv
@@ -16,36 +16,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
 from training.errors import ManifestError
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = {TRAIN: TRAIN, "training": TRAIN, VAL: VAL, "dev": VAL, "validation": VAL, TEST: TEST, "testing": TEST}
-"""What the splits are called in the files of data sets."""
-NAMED = 5
-"""So many of a kind are named; the others are counted."""
+"""Names of splits in the files of data sets."""
+MAX_NAMED = 5
+"""Items that a message names; the others are counted."""
 
-Found = tuple[str, ListedClip]
+SplitClip = tuple[str, ListedClip]
 """A split as the file names it, and a clip."""
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Clips to learn signs from and to be tested on."""
+class LabelledClips:
+    """Clips with a label, by split."""
 
     glosses: tuple[str, ...]
-    """The classes, in the order of the list: every gloss with a clip to learn from."""
+    """The classes, in the order of the list: every gloss with a training clip."""
     splits: Mapping[str, tuple[ListedClip, ...]]
-    """By `train`, `val`, `test`; only clips whose files are there."""
+    """By `train`, `val`, `test`; only clips whose files exist."""
     warnings: tuple[str, ...]
-    """Sentences on what is missing: counted, the first named."""
+    """What is missing, in sentences."""
 
     def clips(self, split: str) -> tuple[ListedClip, ...]:
         """Of one split; none where it has none."""
         return self.splits.get(split, ())
 
 
-def read_labelled(reader: str, where: Path, num_signs: int = 0) -> Labelled:
+def read_labelled(reader: str, where: Path, num_signs: int = 0) -> LabelledClips:
     """Read and check a data set.
 
     Args:
@@ -54,7 +54,7 @@ def read_labelled(reader: str, where: Path, num_signs: int = 0) -> Labelled:
         num_signs: only the first glosses of the list; 0: all.
 
     Raises:
-        ManifestError: it is of another form, a clip is in two splits, or there is nothing to learn from.
+        ManifestError: it is of another form, a clip is in two splits, or there is no training clip.
     """
     if reader not in READERS:
         raise ManifestError(f"reader is {reader!r}; allowed are {', '.join(READERS)}")
@@ -66,28 +66,28 @@ def read_labelled(reader: str, where: Path, num_signs: int = 0) -> Labelled:
     _refuse_leaks(where, listed)
     there = [(split, clip) for split, clip in listed if clip.video.exists()]
     splits = {name: tuple(clip for split, clip in there if split == name) for name in (TRAIN, VAL, TEST)}
-    learnt = {clip.gloss for clip in splits[TRAIN]}
-    if not learnt:
+    trained = {clip.gloss for clip in splits[TRAIN]}
+    if not trained:
         raise ManifestError(
             f"{where} lists {len(listed)} clips, {len(there)} of them there, and none of these is in the split {TRAIN}"
         )
-    classes = tuple(gloss for gloss in glosses if gloss in learnt)
+    classes = tuple(gloss for gloss in glosses if gloss in trained)
     gone = [str(clip.video) for _, clip in listed if not clip.video.exists()]
-    return Labelled(classes, splits, tuple(_warnings(gone, glosses, splits)))
+    return LabelledClips(classes, splits, tuple(_warnings(gone, glosses, splits)))
 
 
 def _warnings(gone: Sequence[str], glosses: Sequence[str], splits: Mapping[str, Sequence[ListedClip]]) -> Iterator[str]:
-    """What a user should know of a data set that has gaps."""
+    """The gaps of a data set."""
     having = {name: {clip.gloss for clip in clips} for name, clips in splits.items()}
     if gone:
         yield f"{len(gone)} clips are listed whose files are not there: {_named(gone)}"
     anywhere = set().union(*having.values())
     if empty := [gloss for gloss in glosses if gloss not in anywhere]:
         yield f"{len(empty)} labels have no clip at all and are left out: {_named(empty)}"
-    if unlearnt := [gloss for gloss in glosses if gloss in anywhere - having[TRAIN]]:
+    if untrained := [gloss for gloss in glosses if gloss in anywhere - having[TRAIN]]:
         yield (
-            f"{len(unlearnt)} labels have no clip to learn from; their clips in other splits count as misses:"
-            f" {_named(unlearnt)}"
+            f"{len(untrained)} labels have no training clip; their clips in other splits count as misses:"
+            f" {_named(untrained)}"
         )
     for name in (VAL, TEST):
         without = [gloss for gloss in glosses if gloss in having[TRAIN] - having[name]]
@@ -96,21 +96,25 @@ def _warnings(gone: Sequence[str], glosses: Sequence[str], splits: Mapping[str, 
 
 
 def _refuse_leaks(where: Path, listed: Iterable[tuple[str, ListedClip]]) -> None:
-    """Refuse clips that are learned from and tested on.
+    """Refuse clips that are in several splits.
 
     Raises:
         ManifestError: there are some: counted, the first named.
     """
-    seen: dict[str, set[str]] = {}
+    splits_of: dict[str, set[str]] = {}
     for split, clip in listed:
         for key in (clip.video_id, str(clip.video)):
-            seen.setdefault(key, set()).add(split)
-    both = {clip.video_id: clip for split, clip in listed if len(seen[clip.video_id] | seen[str(clip.video)]) > 1}
+            splits_of.setdefault(key, set()).add(split)
+    both = {
+        clip.video_id: clip for split, clip in listed if len(splits_of[clip.video_id] | splits_of[str(clip.video)]) > 1
+    }
     if both:
-        first = [f"{key} ({', '.join(sorted(seen[key] | seen[str(clip.video)]))})" for key, clip in both.items()]
+        first = [
+            f"{key} ({', '.join(sorted(splits_of[key] | splits_of[str(clip.video)]))})" for key, clip in both.items()
+        ]
         raise ManifestError(
-            f"{where}: {len(both)} clips are in more than one split: {_named(first)}; what is learned must not be"
-            " tested, so leave each in one"
+            f"{where}: {len(both)} clips are in more than one split: {_named(first)}; training clips must not be"
+            " tested on, so leave each in one"
         )
 
 
@@ -121,11 +125,11 @@ def _split(name: str, where: Path) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
-def entries(where: Path) -> Iterator[Found]:
+def entries(where: Path) -> Iterator[SplitClip]:
     """Our own list; `python -m app import` writes it of other data sets, the split goes into a column of its own.
 
     Raises:
@@ -141,7 +145,7 @@ def entries(where: Path) -> Iterator[Found]:
         yield row["split"], ListedClip(row["id"], video, video, row["gloss"], row.get("signer") or "", start_s, end_s)
 
 
-def wlasl(where: Path) -> Iterator[Found]:
+def wlasl(where: Path) -> Iterator[SplitClip]:
     """WLASL; the first 100, 300, 1000 glosses of its list are its smaller versions.
 
     Raises:
@@ -161,7 +165,7 @@ def wlasl(where: Path) -> Iterator[Found]:
         ) from error
 
 
-def asl_citizen(where: Path) -> Iterator[Found]:
+def asl_citizen(where: Path) -> Iterator[SplitClip]:
     """ASL Citizen.
 
     Raises:
@@ -173,7 +177,7 @@ def asl_citizen(where: Path) -> Iterator[Found]:
             yield split, _listed(Path(name).stem, where / "videos" / name, row["Gloss"], row["Participant ID"])
 
 
-def nmfs_csl(where: Path) -> Iterator[Found]:
+def nmfs_csl(where: Path) -> Iterator[SplitClip]:
     """NMFs-CSL with its one split by signers. Labels are what its lists say, numbers in the published ones.
 
     Raises:
@@ -187,7 +191,7 @@ def nmfs_csl(where: Path) -> Iterator[Found]:
             yield split, _listed(row[0], where / "jpg_video" / row[0], row[1].strip(), "")
 
 
-READERS: Mapping[str, Callable[[Path], Iterator[Found]]] = {
+READERS: Mapping[str, Callable[[Path], Iterator[SplitClip]]] = {
     "entries": entries,
     "wlasl": wlasl,
     "asl-citizen": asl_citizen,

@@ -1,7 +1,7 @@
-"""The recogniser file (ONNX) and naming signs with it; needs no torch.
+"""The recogniser file (ONNX) and recognition with it; needs no torch.
 
 Input `clips` uint8 [B, N, frames, H, W, 3], N windows of each clip; output `probabilities` float32 [B, C]. Metadata:
-one JSON object under the key `signdex_recogniser` with the labels and how clips are looked at.
+one JSON object under the key `signdex_recogniser` with the labels and the windows to take of a clip.
 """
 
 import json
@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from model.devices import Device
 from model.encoder import Floats, Frames
 from model.errors import EncoderContractError
-from model.runtime import input_shapes, matches, open_session
+from model.runtime.devices import Device
+from model.runtime.onnx_encoder import input_shapes, open_session, tensor_matches
 from model.video import VideoSource, open_frames
 from training.finetune.frames import choose_frames
 
@@ -25,7 +25,7 @@ CONTRACT = 1
 
 @dataclass(frozen=True)
 class RecogniserInfo:
-    """What a recogniser file says about itself."""
+    """Metadata of a recogniser file."""
 
     labels: tuple[str, ...]
     fps: float
@@ -62,10 +62,10 @@ class RecogniserInfo:
 
 
 class OnnxRecogniser:
-    """Names signs by a recogniser file."""
+    """Recognises signs with a recogniser file."""
 
     def __init__(self, path: Path, *, provider: str = "cpu", threads: int = 0) -> None:
-        """Load and check a file; where it runs is explained at `model.devices.Device`.
+        """Load and check a file; where it runs is explained at `model.runtime.devices.Device`.
 
         Raises:
             EncoderContractError: the file is no recogniser.
@@ -80,7 +80,7 @@ class OnnxRecogniser:
             raise EncoderContractError(f"{path}: {error}") from error
         info = self.info
         wanted = [None, info.num_windows, info.num_frames, info.image_size, info.image_size, 3]
-        if not matches(input_shapes(self._session).get("clips"), "tensor(uint8)", wanted):
+        if not tensor_matches(input_shapes(self._session).get("clips"), "tensor(uint8)", wanted):
             raise EncoderContractError(f"{path}: takes {input_shapes(self._session)}, expected clips {wanted}")
 
     def probabilities(self, clips: Frames) -> Floats:

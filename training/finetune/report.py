@@ -1,6 +1,6 @@
-"""How well signs are recognised: per clip and per class, beside what is published, with the confusions drawn.
+"""How well signs are recognised, per clip and per class, beside published results; a picture of the confusions.
 
-A clip that can't be read, or whose sign was never learned, counts as a miss.
+A clip that can't be read, or whose sign has no training clip, counts as a miss.
 """
 
 import csv
@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from index.metrics import RECALL_AT, RetrievalMetrics, retrieval_metrics
 from model.encoder import Floats
-from training.batch import Failure
-from training.data.manifest import ListedClip
-from training.data.shard_files import write_whole
+from training.atomic import write_atomically
+from training.data.listing.manifest import ListedClip
 from training.errors import EvaluationError
-from training.evaluate.metrics import RECALL_AT, Metrics, summarise
 from training.finetune.config import Data
-from training.finetune.data import tested_batches
-from training.finetune.state import Trained
+from training.finetune.data import evaluation_batches
+from training.finetune.state import TrainedRecogniser
+from training.parallel import Failure
 
 BATCH = 8
 SHOWN = 5
@@ -35,39 +35,41 @@ PUBLISHED = {
 """Of SignRep, fine-tuned, by reader."""
 CELL, MARGIN, INK = 16, 240, (40, 40, 40)
 MOST = 40
-"""Classes that are drawn."""
+"""Classes in the picture."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """One clip and what it was taken for."""
+class ClipPrediction:
+    """The prediction for one clip."""
 
     clip: ListedClip
     rank: int | None
-    """Of its true label, from 0; None where it was never learned or the clip can't be read."""
+    """Of its true label, from 0; None where no training clip had it or the clip can't be read."""
     best: tuple[tuple[str, float], ...]
     """The likeliest labels with their probabilities."""
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """What became of the clips of a split."""
+class RecognitionResult:
+    """How well the clips of a split were recognised."""
 
-    named: tuple[Named, ...]
-    metrics: Metrics
+    predictions: tuple[ClipPrediction, ...]
+    metrics: RetrievalMetrics
     """Means over clips; Rec@1 and Rec@5 are top-1 and top-5."""
     per_class: dict[int, float]
     """The same as Rec@k, but every class counts alike, however many clips it has."""
     num_classes: int
-    """That can be answered."""
+    """Labels of the recogniser."""
     failed: tuple[Failure, ...]
     unlearned: tuple[str, ...]
-    """Clips whose label no clip was learned from."""
+    """Clips whose label has no training clip."""
 
 
 @torch.no_grad()
-def assess(trained: Trained, clips: Sequence[ListedClip], *, cache: Path | None = None, workers: int = 0) -> Assessment:
-    """Name every clip of a split.
+def evaluate_clips(
+    trained: TrainedRecogniser, clips: Sequence[ListedClip], *, cache: Path | None = None, workers: int = 0
+) -> RecognitionResult:
+    """Recognise every clip of a split.
 
     Raises:
         EvaluationError: there is none.
@@ -77,10 +79,10 @@ def assess(trained: Trained, clips: Sequence[ListedClip], *, cache: Path | None 
     network, device = trained.network, next(trained.network.parameters()).device
     was_training = network.training
     network.eval()
-    named: list[Named] = []
+    predictions: list[ClipPrediction] = []
     failed: list[Failure] = []
     rest = iter(clips)
-    for batch in tested_batches(clips, trained.view, cache=cache, batch_size=BATCH, workers=workers):
+    for batch in evaluation_batches(clips, trained.clip_format, cache=cache, batch_size=BATCH, workers=workers):
         windows = [one for one in batch if not isinstance(one, Failure)]
         failed += [one for one in batch if isinstance(one, Failure)]
         found = iter(
@@ -90,91 +92,93 @@ def assess(trained: Trained, clips: Sequence[ListedClip], *, cache: Path | None 
         )
         for one in batch:
             clip = next(rest)
-            named.append(
-                Named(clip, None, ()) if isinstance(one, Failure) else name_clip(clip, next(found), trained.labels)
+            predictions.append(
+                ClipPrediction(clip, None, ())
+                if isinstance(one, Failure)
+                else predict_clip(clip, next(found), trained.labels)
             )
     network.train(was_training)
-    learned = set(trained.labels)
-    return Assessment(
-        tuple(named),
-        summarise([one.rank for one in named]),
-        class_recall(named),
+    labels = set(trained.labels)
+    return RecognitionResult(
+        tuple(predictions),
+        retrieval_metrics([one.rank for one in predictions]),
+        class_recall(predictions),
         len(trained.labels),
         tuple(failed),
-        tuple(one.clip.video_id for one in named if one.clip.gloss not in learned),
+        tuple(one.clip.video_id for one in predictions if one.clip.gloss not in labels),
     )
 
 
-def name_clip(clip: ListedClip, probabilities: Floats, labels: Sequence[str]) -> Named:
+def predict_clip(clip: ListedClip, probabilities: Floats, labels: Sequence[str]) -> ClipPrediction:
     """A clip's rank and its best labels, from the probability of every label."""
     order = np.argsort(-probabilities, kind="stable")
     places = [labels[place] for place in order]
     rank = places.index(clip.gloss) if clip.gloss in places else None
-    return Named(clip, rank, tuple((labels[place], float(probabilities[place])) for place in order[:SHOWN]))
+    return ClipPrediction(clip, rank, tuple((labels[place], float(probabilities[place])) for place in order[:SHOWN]))
 
 
-def class_recall(named: Sequence[Named]) -> dict[int, float]:
+def class_recall(predictions: Sequence[ClipPrediction]) -> dict[int, float]:
     """Rec@k averaged over the clips of every class, then over classes; times 100."""
     ranks: dict[str, list[int | None]] = {}
-    for one in named:
+    for one in predictions:
         ranks.setdefault(one.clip.gloss, []).append(one.rank)
-    parts = [summarise(part).recall for part in ranks.values()]
+    parts = [retrieval_metrics(part).recall for part in ranks.values()]
     return {k: sum(part[k] for part in parts) / len(parts) for k in RECALL_AT}
 
 
-def lines(found: Assessment, data: Data) -> list[str]:
-    """An assessment in words, beside what is published of the same data set."""
-    metrics = found.metrics
+def lines(result: RecognitionResult, data: Data) -> list[str]:
+    """A result in words, beside the published one of the same data set."""
+    metrics = result.metrics
     text = [
-        f"{len(found.named)} clips, {found.num_classes} labels: top-1 {metrics.recall[1]:.2f}, top-5"
-        f" {metrics.recall[5]:.2f} per clip; {found.per_class[1]:.2f}, {found.per_class[5]:.2f} per class",
+        f"{len(result.predictions)} clips, {result.num_classes} labels: top-1 {metrics.recall[1]:.2f}, top-5"
+        f" {metrics.recall[5]:.2f} per clip; {result.per_class[1]:.2f}, {result.per_class[5]:.2f} per class",
         f"DCG {metrics.dcg:.2f}, MRR {metrics.mrr:.2f},"
         f" {', '.join(f'Rec@{k} {value:.2f}' for k, value in metrics.recall.items())}",
     ]
     if data.reader in PUBLISHED and not data.num_signs:
         text.append(f"published for SignRep on {data.reader}: {PUBLISHED[data.reader]}")
-    if found.failed:
-        text.append(f"{len(found.failed)} clips could not be read and count as misses:")
-        text += [f"  {failure.name}: {failure.reason}" for failure in found.failed]
-    if found.unlearned:
-        text.append(f"{len(found.unlearned)} clips show signs that were never learned and count as misses")
+    if result.failed:
+        text.append(f"{len(result.failed)} clips could not be read and count as misses:")
+        text += [f"  {failure.name}: {failure.reason}" for failure in result.failed]
+    if result.unlearned:
+        text.append(f"{len(result.unlearned)} clips show signs without a training clip and count as misses")
     return text
 
 
-def write_report(found: Assessment, out: Path) -> None:
+def write_report(result: RecognitionResult, out: Path) -> None:
     """Write `report.json`, `named.csv` with every clip, and `confusions.png` into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     figures = {
-        "num_clips": len(found.named),
-        "num_labels": found.num_classes,
-        "per_clip": asdict(found.metrics),
-        "per_class": found.per_class,
-        "failed": [asdict(failure) for failure in found.failed],
-        "unlearned": found.unlearned,
+        "num_clips": len(result.predictions),
+        "num_labels": result.num_classes,
+        "per_clip": asdict(result.metrics),
+        "per_class": result.per_class,
+        "failed": [asdict(failure) for failure in result.failed],
+        "unlearned": result.unlearned,
     }
-    write_whole(out / "report.json", json.dumps(figures, indent=1))
+    write_atomically(out / "report.json", json.dumps(figures, indent=1))
     with (out / "named.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["clip", "gloss", "signer", "rank", *(f"{n}" for n in range(1, SHOWN + 1))])
-        for one in found.named:
+        for one in result.predictions:
             best = [f"{label} {share:.3f}" for label, share in one.best]
             rows.writerow([one.clip.video_id, one.clip.gloss, one.clip.signer, one.rank, *best])
-    draw_confusions(confusions(found.named)).save(out / "confusions.png")
+    draw_confusions(confusions(result.predictions)).save(out / "confusions.png")
 
 
 Pairs = Mapping[tuple[str, str], int]
 """How often a clip of the first label was taken for the second."""
 
 
-def confusions(named: Sequence[Named]) -> Pairs:
-    """Of all clips that got an answer."""
-    return Counter((one.clip.gloss, one.best[0][0]) for one in named if one.best)
+def confusions(predictions: Sequence[ClipPrediction]) -> Pairs:
+    """Of all clips with a prediction."""
+    return Counter((one.clip.gloss, one.best[0][0]) for one in predictions if one.best)
 
 
 def draw_confusions(pairs: Pairs) -> Image.Image:
     """True labels down, answers across; the darker, the more of a label's clips; right ones green, wrong ones red.
 
-    Of more than 40 labels those are drawn that are confused most.
+    Of more than 40 labels the picture shows those that are confused most.
     """
     labels = _most_confused(pairs)
     totals = {label: sum(count for (true, _), count in pairs.items() if true == label) for label in labels}

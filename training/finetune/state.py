@@ -1,4 +1,4 @@
-"""Everything a fine-tuning run is made of, and how it is written down and taken up again; see `training.fit.files`."""
+"""Everything a fine-tuning run consists of, and its checkpoint; see `training.fit.files`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,28 +7,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint import PRETRAINING_ONLY, Checkpoint, load_strictly, load_tensors, without
 from model.config import EncoderConfig
 from model.errors import CheckpointError
-from model.export import read_source
-from training.assignments import as_plain_data, differences, from_plain_data
+from model.network.checkpoint import PRETRAINING_ONLY, Checkpoint, drop_prefixes, load_strictly, load_tensors
+from model.network.export import read_source
 from training.errors import ConfigError, ResumeError
 from training.finetune.config import FinetuneConfig
-from training.finetune.data import View
+from training.finetune.data import ClipFormat
 from training.finetune.inflate import can_be_inflated, inflated_config, inflated_state
-from training.finetune.network import Recogniser, depth
-from training.fit import NOT_OF_THE_RESULT
-from training.fit.files import BEST, LAST, commit, write_whole
-from training.fit.loop import Pace
+from training.finetune.network import Recogniser, recogniser_layer_of
+from training.fit.files import LAST, commit
 from training.fit.optimiser import make_optimiser
+from training.fit.overrides import as_plain_data, from_plain_data
+from training.fit.resume import require_no_run, require_same_settings
+from training.fit.state import RunState
 
 PARTS = ("recogniser", "encoder", "labels", "num_windows", "num_moments", "fps", "provenance", "licence", "config")
 """What a checkpoint of a recogniser has at least."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A recogniser and what is known of it, as a checkpoint holds it."""
+class TrainedRecogniser:
+    """A trained recogniser and what is known of it, as in a checkpoint."""
 
     network: Recogniser
     labels: tuple[str, ...]
@@ -39,41 +39,23 @@ class Trained:
     config: FinetuneConfig
 
     @property
-    def view(self) -> View:
-        """How it sees clips."""
+    def clip_format(self) -> ClipFormat:
+        """The windows that it takes of a clip."""
         encoder = self.network.encoder.config
-        return View(self.fps, encoder.image_size, self.num_windows, encoder.num_frames)
+        return ClipFormat(self.fps, encoder.image_size, self.num_windows, encoder.num_frames)
 
 
 @dataclass
-class Run:
+class FinetuneState(RunState[FinetuneConfig]):
     """A run between two steps."""
 
-    config: FinetuneConfig
     network: Recogniser
     labels: tuple[str, ...]
     phi: Tensor
     """[C, C] the class distribution; empty until it is known, or where it does not count."""
-    optimiser: torch.optim.AdamW
     num_windows: int
     fps: float
     licence: str
-    step: int = 0
-    """Steps done."""
-    elapsed_s: float = 0.0
-    """Seconds of training so far, all parts of the run together."""
-    best_score: float | None = None
-    """Of the best checkpoint, where there was a validation."""
-
-    @property
-    def clip_norm(self) -> float:
-        """Longest gradient."""
-        return self.config.optimiser.clip_norm
-
-    @property
-    def paces(self) -> tuple[Pace, ...]:
-        """See `training.fit.loop.Run`."""
-        return (Pace(self.optimiser, self.config.optimiser.learning_rate, self.config.optimiser.warmup_steps),)
 
     @property
     def provenance(self) -> str:
@@ -86,9 +68,9 @@ class Run:
         )
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainedRecogniser:
         """The network as it is now."""
-        return Trained(
+        return TrainedRecogniser(
             self.network, self.labels, self.num_windows, self.fps, self.provenance, self.licence, self.config
         )
 
@@ -108,14 +90,9 @@ class Run:
             "score": self.best_score,
         }
 
-    def save_last(self) -> None:
-        """Write `last.pt`."""
-        rest = {"optimiser": self.optimiser.state_dict(), "phi": self.phi, "elapsed_s": self.elapsed_s}
-        write_whole(self.checkpoint() | rest, self.config.output / LAST)
-
-    def save_best(self) -> None:
-        """Write `best.pt`."""
-        write_whole(self.checkpoint(), self.config.output / BEST)
+    def only_to_resume(self) -> dict[str, Any]:
+        """See `RunState`."""
+        return {"phi": self.phi}
 
 
 def read_start(config: FinetuneConfig) -> Checkpoint:
@@ -132,31 +109,32 @@ def read_start(config: FinetuneConfig) -> Checkpoint:
     return read_source(config.start_from, config.seed)
 
 
-def start_run(config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...], device: torch.device) -> Run:
-    """A new run; its class distribution is still to be found.
+def start_run(
+    config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...], device: torch.device
+) -> FinetuneState:
+    """A new run; its class distribution is still to be computed.
 
     Args:
         config: with its steps counted.
         start: the encoder.
         labels: the classes.
-        device: where it trains.
+        device: of the training.
 
     Raises:
         ResumeError: its output folder holds a run already.
         CheckpointError: the encoder is of a geometry that can't see so many frames, or its weights do not fit.
     """
-    if (config.output / LAST).exists():
-        raise ResumeError(
-            f"{config.output / LAST} holds a run already; go on with it (--resume), or set another output=DIR"
-        )
-    run = _make_run(config, start, labels, device)
-    state = without(start.state, PRETRAINING_ONLY)
-    inflated = run.network.encoder.config != start.config
-    load_strictly(run.network.encoder, inflated_state(state) if inflated else state)
-    return run
+    require_no_run(config.output)
+    state = _make_state(config, start, labels, device)
+    weights = drop_prefixes(start.state, PRETRAINING_ONLY)
+    inflated = state.network.encoder.config != start.config
+    load_strictly(state.network.encoder, inflated_state(weights) if inflated else weights)
+    return state
 
 
-def resume_run(config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...], device: torch.device) -> Run:
+def resume_run(
+    config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...], device: torch.device
+) -> FinetuneState:
     """A run as `last.pt` in its output folder left it; the arguments are those of `start_run`.
 
     Raises:
@@ -169,31 +147,32 @@ def resume_run(config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...
         raise ResumeError(
             f"{path} is no run of fine-tuning to go on with: {', '.join(missing)} missing; set another output"
         )
-    if changed := differences(content["config"], as_plain_data(config), NOT_OF_THE_RESULT):
-        raise ResumeError(f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output")
+    require_same_settings(path, content["config"], config)
     if tuple(content["labels"]) != labels:
         other = sorted(set(content["labels"]) ^ set(labels))[:5]
         raise ResumeError(
             f"{path} knows {len(content['labels'])} labels, the data now has {len(labels)}; they differ in"
             f" {', '.join(other) or 'their order'}. Bring the clips back, or set another output"
         )
-    run = _make_run(config, start, labels, device)
-    load_strictly(run.network, content["recogniser"])
-    run.optimiser.load_state_dict(content["optimiser"])
-    run.phi = content["phi"].to(device)
-    run.step, run.elapsed_s = content["step"], content["elapsed_s"]
-    run.best_score, run.licence = content["score"], content["licence"]
-    return run
+    state = _make_state(config, start, labels, device)
+    load_strictly(state.network, content["recogniser"])
+    state.resume_from(content, path)
+    state.phi, state.licence = content["phi"].to(device), content["licence"]
+    return state
 
 
-def _make_run(config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...], device: torch.device) -> Run:
+def _make_state(
+    config: FinetuneConfig, start: Checkpoint, labels: tuple[str, ...], device: torch.device
+) -> FinetuneState:
     encoder, num_windows = geometry(start.config, config.num_frames)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = Recogniser(encoder, len(labels), config.num_moments)
     network.to(device)
-    optimiser = make_optimiser(network, len(network.encoder.backbone.blocks), config.optimiser, depth)
-    return Run(config, network, labels, torch.empty(0, device=device), optimiser, num_windows, start.fps, start.licence)
+    optimiser = make_optimiser(network, len(network.encoder.backbone.blocks), config.optimiser, recogniser_layer_of)
+    return FinetuneState(
+        config, optimiser, network, labels, torch.empty(0, device=device), num_windows, start.fps, start.licence
+    )
 
 
 def geometry(config: EncoderConfig, num_frames: int) -> tuple[EncoderConfig, int]:
@@ -211,7 +190,7 @@ def geometry(config: EncoderConfig, num_frames: int) -> tuple[EncoderConfig, int
     return config, num_frames // config.num_frames
 
 
-def read_trained(path: Path) -> Trained:
+def read_trained(path: Path) -> TrainedRecogniser:
     """A recogniser from `best.pt` or `last.pt`, ready for inference.
 
     Raises:
@@ -224,7 +203,7 @@ def read_trained(path: Path) -> Trained:
     labels = tuple(content["labels"])
     network = Recogniser(EncoderConfig.from_json(content["encoder"]), len(labels), content["num_moments"])
     load_strictly(network, content["recogniser"])
-    return Trained(
+    return TrainedRecogniser(
         network.eval(),
         labels,
         content["num_windows"],

@@ -1,6 +1,6 @@
-"""One process or many: who takes part, and how what each has computed comes together.
+"""One process or several: who takes part, and how their results are combined.
 
-The losses look at the batches of all processes as one. Every process gathers all predictions and computes the same
+The losses take the batches of all processes as one. Every process gathers all predictions and computes the same
 total, in which only its own part carries a gradient. Summed over processes these gradients are those of the total;
 torch's DDP averages instead, so a process descends `world.size` times the total.
 
@@ -31,7 +31,7 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the one that writes files and messages."""
         return self.rank == 0
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -55,11 +55,11 @@ class World:
         return tensor
 
     def own_rows(self, tensor: Tensor) -> Tensor:
-        """[size * B, ..] -> [B, ..]: this process's part of what was drawn for all."""
+        """[size * B, ..] -> [B, ..]: this process's part of what was sampled for all."""
         return tensor.chunk(self.size)[self.rank]
 
     def agree(self, values: list[float]) -> list[float]:
-        """The leader's numbers, for all: clocks differ."""
+        """The leading process's numbers, for all: clocks differ."""
         if self.size == 1:
             return values
         shared = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -67,7 +67,7 @@ class World:
         return shared.tolist()
 
     def least(self, values: list[int]) -> list[int]:
-        """The smallest of every number that a process has, for all."""
+        """The minimum of every number over all processes, for all."""
         if self.size == 1:
             return values
         shared = torch.tensor(values, device=self.device)
@@ -75,7 +75,7 @@ class World:
         return shared.tolist()
 
     def average_gradients(self, module: nn.Module) -> None:
-        """Keep copies of a module that every process trains on the same numbers from drifting apart."""
+        """Average the gradients of a module of which every process has a copy."""
         if self.size == 1:
             return
         for parameter in module.parameters():
@@ -86,13 +86,13 @@ class World:
 
 @contextmanager
 def join_world(device: str) -> Iterator[World]:
-    """Take part in what torchrun started, or be alone.
+    """Join the processes that torchrun started, or be the only one.
 
     Args:
         device: cpu, cuda, or auto for a GPU when there is one.
 
     Raises:
-        ConfigError: a GPU was asked for and there is none.
+        ConfigError: device is cuda and there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch finds no GPU; set device=cpu or install a CUDA build of torch")

@@ -1,4 +1,4 @@
-"""The files of a run: `last.pt` to go on from, `best.pt` with the weights alone; old or new, never half of one."""
+"""The files of a run: `last.pt` to resume from, `best.pt` with the weights alone; each is replaced in one step."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ BEST = "best.pt"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def chosen(output: Path) -> Path:
-    """The checkpoint of a run that counts: the best where there was a validation, else the last."""
+def best_or_last(output: Path) -> Path:
+    """The checkpoint of a run to use: the best where there was a validation, else the last."""
     return output / BEST if (output / BEST).exists() else output / LAST
 
 
 def commit() -> str:
-    """The commit this code is of, with a plus where files were changed since; "unknown" outside a repository."""
+    """The commit of this code, with a plus where files were changed since; "unknown" outside a repository."""
     described = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"],
         capture_output=True,
@@ -28,8 +28,8 @@ def commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
-def write_whole(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint file such that either the old or the new one is there, whatever happens."""
+def save_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Replace a checkpoint file in one step: whatever happens, the old or the new one exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.part")
     with staged.open("wb") as file:

@@ -1,10 +1,12 @@
-"""The training loop, to be read from top to bottom.
+"""The one training loop, to be read from top to bottom.
 
-What is learned in a step is the business of `learn`: it adds the gradients of a part of a step and gives its losses.
+A training method brings a `Method` (it adds the gradients of a step and returns its losses) and a `TrainState` (what is
+trained and how it is saved). The loop brings everything else: seeds, learning rates, clipping, the guard against values
+that are not finite, reports, validation, saving, the end by steps, by minutes or by a signal.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +20,22 @@ from torch.nn.parallel import DistributedDataParallel
 from training.errors import DivergedError
 from training.fit.distributed import World
 from training.fit.files import LAST
-from training.fit.optimiser import scheduled_rate, set_rate
+from training.fit.optimiser import ScheduledOptimiser
+from training.fit.schedule import Progress
 
-Learn = Callable[[int], dict[str, Tensor]]
-"""The number of a part of a step, from 0, to its losses without gradient, `total` among them."""
-JUDGED = ("total", "discriminator", "grad_norm")
+Terms = dict[str, Tensor]
+"""Losses and other values of a step by name, without gradient; `total` is among them."""
+Scores = Mapping[str, float]
+"""What a validation found: SCORE, higher is better, chooses the best checkpoint; the others are shown beside it."""
+SCORE = "score"
+GUARDED = ("total", "discriminator", "grad_norm")
 """What has to be finite for a step to be taken."""
-S = TypeVar("S", bound=Sized)
-N = TypeVar("N", bound=nn.Module)
+Batch = TypeVar("Batch", bound=Sized)
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class Settings(Protocol):
-    """What the loop asks of a run's settings; `training.pretrain.config` says what each of them means."""
+class LoopConfig(Protocol):
+    """The fields of a config that the loop reads; `training.pretrain.config` says what each of them means."""
 
     @property
     def output(self) -> Path: ...  # noqa: D102
@@ -41,26 +46,13 @@ class Settings(Protocol):
     @property
     def minutes(self) -> float: ...  # noqa: D102
     @property
-    def accumulate(self) -> int: ...  # noqa: D102
-    @property
     def log_every(self) -> int: ...  # noqa: D102
     @property
     def save_every(self) -> int: ...  # noqa: D102
-    @property
-    def validate_every(self) -> int: ...  # noqa: D102
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How fast an optimiser goes: its learning rate after the warm-up, and how long that takes."""
-
-    optimiser: torch.optim.Optimizer
-    peak: float
-    warmup_steps: int
-
-
-class Run(Protocol):
-    """Everything a run is made of, between two steps."""
+class TrainState(Protocol):
+    """Everything a run consists of, between two steps."""
 
     step: int
     """Steps done."""
@@ -70,13 +62,13 @@ class Run(Protocol):
     """Of the best checkpoint, where there was a validation."""
 
     @property
-    def config(self) -> Settings:
-        """What was asked for."""
+    def config(self) -> LoopConfig:
+        """The settings of the run."""
         ...
 
     @property
     def network(self) -> nn.Module:
-        """What the validation looks at, and whose gradient is clipped."""
+        """What is trained: its gradient is clipped, and it is in evaluation mode during validation."""
         ...
 
     @property
@@ -85,12 +77,12 @@ class Run(Protocol):
         ...
 
     @property
-    def paces(self) -> tuple[Pace, ...]:
-        """All optimisers; the first one's rate is reported."""
+    def optimisers(self) -> Sequence[ScheduledOptimiser]:
+        """All optimisers; the learning rate of the first one is reported."""
         ...
 
     def save_last(self) -> None:
-        """Write all that is needed to go on."""
+        """Write all that is needed to resume."""
         ...
 
     def save_best(self) -> None:
@@ -98,14 +90,34 @@ class Run(Protocol):
         ...
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True)
-class Report:
+class Method:
+    """What a training method does in a step, and how it is validated."""
+
+    add_gradients: Callable[[int, Progress], Terms]
+    """Adds the gradients of one part of a step, by its number from 0; the mean of all parts' terms is reported."""
+    num_parts: int = 1
+    """Parts of a step: batches whose gradients are accumulated."""
+    after_step: Callable[[], None] = _nothing
+    """Called once the optimisers have changed the weights, before the step is counted: for averages and queues."""
+    validate: Callable[[], Scores] | None = None
+    """Scores the network now and then, so that the best checkpoint is kept."""
+    validate_every: int = 1
+    """Steps between two validations; there is one after the last step as well."""
+
+
+@dataclass(frozen=True)
+class StepReport:
     """What one step did."""
 
     step: int
     """Steps done, this one included."""
     terms: dict[str, float]
-    """Every loss before its weight, `total`, `grad_norm`, and what else `learn` tells of."""
+    """Every loss before its weight, `total`, `grad_norm`, and what else the method returns."""
     learning_rate: float
     samples_per_s: float
     """Windows, or clips, of all processes together, since the last report."""
@@ -115,16 +127,16 @@ class Report:
     """Share of the run, by steps or by time, whichever is ahead."""
 
 
-class Watcher(Protocol):
-    """Told of a run while it goes on."""
+class Callbacks(Protocol):
+    """Called while a run goes on."""
 
-    def step(self, report: Report) -> None:
-        """A step is done."""
+    def on_step(self, report: StepReport) -> None:
+        """A step is done; every `log_every` steps."""
 
-    def validated(self, step: int, score: float, best: bool) -> None:
+    def on_validation(self, step: int, scores: Scores, *, best: bool) -> None:
         """A validation is done."""
 
-    def skipped(self, reason: str) -> None:
+    def on_skip(self, reason: str) -> None:
         """A sample could not be used."""
 
 
@@ -144,94 +156,130 @@ class Clock:
         """Share of a time budget that is spent; 0 of an endless one."""
         return self.elapsed_s() / (60.0 * minutes)
 
-    def take(self, batches: Iterator[S]) -> S:
-        """The next batch, its waiting counted."""
-        begin = time.perf_counter()
+    def take(self, batches: Iterator[Batch]) -> Batch:
+        """The next batch, its waiting and its samples counted."""
+        start = time.perf_counter()
         batch = next(batches)
-        self._waited_s += time.perf_counter() - begin
-        self._samples += len(batch)
+        self._waited_s += time.perf_counter() - start
+        self.count(len(batch))
         return batch
+
+    def count(self, num_samples: int) -> None:
+        """Count samples that were not waited for."""
+        self._samples += num_samples
 
     def read(self) -> tuple[float, float]:
         """Samples per second and share of waiting since the last reading."""
         now = time.perf_counter()
         passed_s = max(now - self._last, 1e-9)
-        found = self._samples / passed_s, self._waited_s / passed_s
+        rates = self._samples / passed_s, self._waited_s / passed_s
         self._last, self._waited_s, self._samples = now, 0.0, 0
-        return found
+        return rates
 
 
 def fit(
-    run: Run,
-    learn: Learn,
+    state: TrainState,
+    method: Method,
     clock: Clock,
     world: World,
     *,
-    watcher: Watcher,
-    validate: Callable[[], float] | None = None,
+    callbacks: Callbacks,
     stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train until the steps or the minutes are over, or somebody says stop; then save.
+    """Train until the steps or the minutes are over or `stop` says so; then save.
 
     Args:
-        run: new, or taken up; changed in place.
-        learn: adds the gradients of one part of a step.
-        clock: counts the waiting for data.
+        state: new or resumed; changed in place. A run that is over already is only saved.
+        method: what a step does.
+        clock: started with the seconds of earlier parts of the run.
         world: the processes that take part.
-        watcher: told of every step.
-        validate: scores the network, in evaluation mode, now and then, so that the best checkpoint is kept.
+        callbacks: of the leading process.
         stop: asked after every step.
 
     Raises:
         DivergedError: a loss or gradient is not finite; nothing is written over what was saved before.
     """
-    config = run.config
+    config = state.config
     share_of_time, stopped = world.agree([clock.share_of(config.minutes), 0.0])
-    while run.step < config.steps and share_of_time < 1 and not stopped:
-        torch.manual_seed(step_seed(config.seed, run.step, world.rank))
-        rate = set_rates(run, share_of_time)
+    while state.step < config.steps and share_of_time < 1 and not stopped:
+        torch.manual_seed(step_seed(config.seed, state.step, world.rank))
+        progress = Progress(state.step, config.steps, share_of_time)
+        learning_rates = [optimiser.set_learning_rate(progress) for optimiser in state.optimisers]
 
-        sums: dict[str, Tensor] = {}
-        for part in range(config.accumulate):
-            sums = {name: sums.get(name, 0.0) + term / config.accumulate for name, term in learn(part).items()}
+        terms: Terms = {}
+        for part in range(method.num_parts):
+            added = method.add_gradients(part, progress)
+            terms = {name: terms.get(name, 0.0) + term / method.num_parts for name, term in added.items()}
 
-        sums["grad_norm"] = nn.utils.clip_grad_norm_(run.network.parameters(), run.clip_norm)
-        guard(run, sums)
-        for pace in run.paces:
-            pace.optimiser.step()
-            pace.optimiser.zero_grad()
-        run.step += 1
-        run.elapsed_s = clock.elapsed_s()
+        terms["grad_norm"] = nn.utils.clip_grad_norm_(state.network.parameters(), state.clip_norm)
+        guard(state, terms)
+        for scheduled in state.optimisers:
+            scheduled.optimiser.step()
+            scheduled.optimiser.zero_grad()
+        method.after_step()
+        state.step += 1
+        state.elapsed_s = clock.elapsed_s()
         share_of_time, stopped = world.agree([clock.share_of(config.minutes), float(stop())])
 
         if world.leads:
-            if run.step % config.log_every == 0 or run.step == config.steps:
-                watcher.step(make_report(run, sums, rate, clock, world, share_of_time))
-            if validate is not None and (run.step % config.validate_every == 0 or run.step == config.steps):
-                watcher.validated(run.step, *keep_best(run, validate))
-            if run.step % config.save_every == 0:
-                run.save_last()
+            if state.step % config.log_every == 0 or state.step == config.steps:
+                callbacks.on_step(make_report(state, terms, learning_rates[0], clock, world, share_of_time))
+            if method.validate and (state.step % method.validate_every == 0 or state.step == config.steps):
+                scores, best = keep_best(state, method.validate)
+                callbacks.on_validation(state.step, scores, best=best)
+            if state.step % config.save_every == 0:
+                state.save_last()
     if world.leads:
-        run.save_last()
+        state.save_last()
 
 
-def set_rates(run: Run, share_of_time: float) -> float:
-    """Set the learning rates of the step to come; returns that of the last layers."""
-    rates = []
-    for pace in run.paces:
-        rates.append(scheduled_rate(pace.peak, run.step, pace.warmup_steps, run.config.steps, share_of_time))
-        set_rate(pace.optimiser, rates[-1])
-    return rates[0]
+def guard(state: TrainState, terms: Terms) -> None:
+    """Stop before a step that would spoil the weights.
+
+    Raises:
+        DivergedError: a loss or the gradient is not finite; all that are not are named.
+    """
+    if torch.isfinite(torch.stack([terms[name] for name in GUARDED if name in terms]).sum()):
+        return
+    bad = [f"{name} is {float(value)}" for name, value in terms.items() if not torch.isfinite(value)]
+    saved = state.config.output / LAST
+    rest = f"{saved} holds the run before" if saved.exists() else "nothing was saved yet"
+    raise DivergedError(
+        f"step {state.step + 1} diverged: {', '.join(bad)}. {rest}; lower the learning rate (*learning_rate), lengthen"
+        " the warm-up, or look at the data, and start a new run, with start_from=CHECKPOINT if that helps"
+    )
 
 
-def distributed(network: nn.Module, world: World) -> nn.Module:
-    """The network as it is called in a step: its gradients are averaged over all processes."""
-    return network if world.size == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
+def make_report(
+    state: TrainState, terms: Terms, learning_rate: float, clock: Clock, world: World, share_of_time: float
+) -> StepReport:
+    """The report of the step that was just done."""
+    samples_per_s, waiting = clock.read()
+    done = Progress(state.step, state.config.steps, share_of_time).share
+    values = {name: float(value) for name, value in terms.items()}
+    return StepReport(state.step, values, learning_rate, world.size * samples_per_s, waiting, done)
+
+
+def keep_best(state: TrainState, validate: Callable[[], Scores]) -> tuple[Scores, bool]:
+    """Validate, and save the weights if they are the best so far: scores, and whether they are."""
+    state.network.eval()
+    scores = validate()
+    state.network.train()
+    best = state.best_score is None or scores[SCORE] > state.best_score
+    if best:
+        state.best_score = scores[SCORE]
+        state.save_best()
+    return scores, best
 
 
 def step_seed(seed: int, step: int, rank: int = -1) -> int:
     """A seed for every step, so that no state of a random generator has to be kept; rank -1 is for all processes."""
     return int(np.random.SeedSequence((seed, step, rank + 1)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def distributed(network: nn.Module, world: World) -> nn.Module:
+    """The network as it is called in a step: its gradients are averaged over all processes."""
+    return network if world.size == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 @contextmanager
@@ -243,46 +291,7 @@ def synchronised(network: nn.Module, *, last: bool) -> Iterator[None]:
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """bfloat16 where it is asked for, or where a GPU has it."""
+    """bfloat16 where it is set, or with `auto` where a GPU has it."""
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    wanted = precision == "bf16" or (precision == "auto" and native)
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
-def guard(run: Run, sums: dict[str, Tensor]) -> None:
-    """Stop before a step that would spoil the weights.
-
-    Raises:
-        DivergedError: a loss or the gradient is not finite; all that are not are named.
-    """
-    if torch.isfinite(torch.stack([sums[name] for name in JUDGED if name in sums]).sum()):
-        return
-    bad = [f"{name} is {float(value)}" for name, value in sums.items() if not torch.isfinite(value)]
-    saved = run.config.output / LAST
-    rest = f"{saved} holds the run before" if saved.exists() else "nothing was saved yet"
-    raise DivergedError(
-        f"step {run.step + 1} diverged: {', '.join(bad)}. {rest}; lower optimiser.learning_rate, lengthen"
-        " optimiser.warmup_steps, or look at the data, and start a new run, with start_from=CHECKPOINT if that helps"
-    )
-
-
-def make_report(
-    run: Run, sums: dict[str, Tensor], rate: float, clock: Clock, world: World, share_of_time: float
-) -> Report:
-    """What to tell of the step that was just done."""
-    terms = {name: float(value) for name, value in sums.items()}
-    samples_per_s, waiting = clock.read()
-    done = max(run.step / run.config.steps, min(1.0, share_of_time))
-    return Report(run.step, terms, rate, world.size * samples_per_s, waiting, done)
-
-
-def keep_best(run: Run, validate: Callable[[], float]) -> tuple[float, bool]:
-    """Validate, and save the weights if they are the best so far: score, and whether they are."""
-    run.network.eval()
-    score = validate()
-    run.network.train()
-    best = run.best_score is None or score > run.best_score
-    if best:
-        run.best_score = score
-        run.save_best()
-    return score, best
+    enabled = precision == "bf16" or (precision == "auto" and native)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

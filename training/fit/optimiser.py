@@ -1,23 +1,24 @@
-"""Who learns how fast: layer-wise rates, warm-up and cosine."""
+"""AdamW with weight decay on matrices only and, where wanted, a learning rate for every layer."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from training.fit.schedule import Progress, Schedule
+
 Betas = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Optimiser:
-    """How an encoder and the heads on it learn."""
+class OptimiserConfig:
+    """How an encoder and the heads on it are optimised."""
 
     learning_rate: float = 1e-4
     """Of the last layers, at the end of the warm-up."""
     layer_decay: float = 0.85
-    """Every block learns by this factor slower than the one after it."""
+    """Every block's learning rate is this times that of the block after it."""
     betas: Betas = (0.9, 0.95)
     """Of AdamW."""
     weight_decay: float = 0.5
@@ -28,22 +29,46 @@ class Optimiser:
     """Longest gradient."""
 
 
+@dataclass(frozen=True)
+class ScheduledOptimiser:
+    """An optimiser with the learning rate of every step."""
+
+    optimiser: torch.optim.Optimizer
+    """Its groups carry `rate_scale`, their share of the learning rate."""
+    schedule: Schedule
+    """Gives the learning rate."""
+
+    def set_learning_rate(self, progress: Progress) -> float:
+        """Set and return the learning rate of the step to come."""
+        learning_rate = self.schedule(progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate * group["rate_scale"]
+        return learning_rate
+
+
 def make_optimiser(
-    network: nn.Module, num_blocks: int, config: Optimiser, depth: Callable[[str, int], int] | None = None
+    network: nn.Module,
+    num_blocks: int,
+    config: OptimiserConfig,
+    layer_of_name: Callable[[str, int], int] | None = None,
+    *,
+    not_decayed: Sequence[str] = ("pos_embed",),
 ) -> torch.optim.AdamW:
     """AdamW whose groups carry `rate_scale`, their share of the learning rate: layer_decay^(blocks above).
 
     Args:
-        network: an encoder, under the name `encoder`, with heads.
+        network: an encoder, under the name `encoder`, with heads; parameters without gradient are left out.
         num_blocks: of the encoder's backbone.
-        config: rates and decays.
-        depth: how deep a parameter sits, by its name and the number of blocks; None for `layer_of`.
+        config: learning rate and decays.
+        layer_of_name: the layer of a parameter, by its name and the number of blocks; None for `layer_of`.
+        not_decayed: parts of names of matrices whose weights do not decay either.
     """
-    depth = depth or layer_of
+    layer_of_name = layer_of_name or layer_of
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        decayed = parameter.ndim > 1 and "pos_embed" not in name
-        groups.setdefault((depth(name, num_blocks), decayed), []).append(parameter)
+        decayed = parameter.ndim > 1 and not any(part in name for part in not_decayed)
+        if parameter.requires_grad:
+            groups.setdefault((layer_of_name(name, num_blocks), decayed), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -59,30 +84,8 @@ def make_optimiser(
 
 
 def layer_of(name: str, num_blocks: int) -> int:
-    """How deep a parameter sits: 0 patches and positions, then the blocks, then the heads at num_blocks + 1."""
-    place = name.removeprefix("encoder.")
-    if place.startswith("backbone.blocks."):
-        return int(place.split(".")[2]) + 1
-    return 0 if place.startswith("backbone.") else num_blocks + 1
-
-
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its share of a learning rate."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["rate_scale"]
-
-
-def scheduled_rate(peak: float, step: int, warmup_steps: int, total_steps: int, share_of_time: float = 0.0) -> float:
-    """The learning rate of a step: a line up to the peak, then half a cosine down to zero.
-
-    Args:
-        peak: learning rate at the end of the warm-up.
-        step: from 0.
-        warmup_steps: length of the line.
-        total_steps: where the cosine ends.
-        share_of_time: of the time budget, spent; the cosine follows it where it is ahead of the steps.
-    """
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    share_of_steps = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, max(share_of_steps, share_of_time))))
+    """The layer of a parameter: 0 patches and positions, then the blocks, then the heads at num_blocks + 1."""
+    path = name.removeprefix("encoder.")
+    if path.startswith("backbone.blocks."):
+        return int(path.split(".")[2]) + 1
+    return 0 if path.startswith("backbone.") else num_blocks + 1

@@ -5,32 +5,34 @@ A run is a preset with a few fields set: `override(debug(), ["steps=50", "losses
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from model.config import PRESETS as ENCODERS
 from model.config import EncoderConfig, base, tiny
-from training import assignments
-from training.assignments import Rules, assign, flatten, positive, require, split
-from training.data.augment import Augment
+from training.data.priors.table import ACTIVITY_WEIGHT, PRIOR
+from training.data.windows.augment import AugmentParams
 from training.errors import ConfigError
-from training.fit import NOT_OF_THE_RESULT
-from training.fit.optimiser import Betas, Optimiser
-from training.prior_table import ACTIVITY_WEIGHT, PRIOR
+from training.fit.optimiser import Betas, OptimiserConfig
+from training.fit.overrides import Rules, assign, flatten, positive, require, split
+
+C = TypeVar("C")
+RENAMED = {"told": "teacher_forcing", "told_error": "teacher_forcing_noise"}
+"""Fields that had other names in checkpoints of earlier versions."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which windows are learned from."""
+    """The windows to train on."""
 
     sources: tuple[str, ...] = ("synthetic",)
-    """Each KIND[:WHERE][@WEIGHT]: `shards:FOLDER` (as `training.shards` writes them), `synthetic` (mannequins without
-    end), `synthetic:FOLDER` (people, from the bodies' folder), `performed:N` (N clips of mannequins, kept in memory),
-    `generated:N` (N clips of moving squares). Drawn by weight, 1 where none is given."""
+    """Each KIND[:WHERE][@WEIGHT]: `shards:FOLDER` (as `training.data.shards.write` writes them), `synthetic`
+    (mannequins without end), `synthetic:FOLDER` (people, from the bodies' folder), `performed:N` (N clips of
+    mannequins, kept in memory), `generated:N` (N clips of moving squares). Sampled by weight, 1 where none is given."""
     body: str = ""
-    """The standard body of all targets, as `training.priors measure` writes it. Empty: shards alone bring their own
+    """The standard body of all targets, as `training.data priors measure` writes it. Empty: shards bring their own
     (the paper's median over the data set); all others, and mixtures, have that of a middling adult."""
     validation: str = ""
     """`retrieval:GALLERY:QUERIES`, two folders of videos named by their gloss, scored by the DCG of `training.evaluate`
@@ -50,13 +52,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Losses:
-    """Weights and forms of the losses. The weights and scales of the priors are in `training.prior_table`."""
+    """Weights and forms of the losses. The weights and scales of the priors are in `training.data.priors.table`."""
 
     priors: tuple[str, ...] = tuple(PRIOR)
     """The priors that count; the others are predicted and shown all the same."""
     weights: tuple[float, ...] = ()
-    """Weights of the priors in the order of `training.prior_table`; empty: the table's. Those of the table leave nine
-    tenths of the loss to angles, whose variance is ten times that of positions in metres."""
+    """Weights of the priors in the order of `training.data.priors.table`; empty: the table's. Those of the table leave
+    nine tenths of the loss to angles, whose variance is ten times that of positions in metres."""
     prior_beta: float = 1.0
     """Error at which the priors' smooth L1 turns from a square to a line. Decision."""
     activity: float = ACTIVITY_WEIGHT
@@ -70,7 +72,7 @@ class Losses:
     adversarial: float = 2.0
     """Weight of the adversarial term."""
     hands: float = 1.0
-    """Weight of where the hands are, for encoders that look closer at them. Decision: ours."""
+    """Weight of where the hands are, for encoders with a hand branch. Decision: ours."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.priors) - set(PRIOR)):
@@ -81,7 +83,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Adversary:
-    """The discriminator and how it learns."""
+    """The discriminator and its optimiser."""
 
     style_stage: int = 1
     """Stage of the encoder whose token map gives the style. Decision."""
@@ -114,19 +116,19 @@ class PretrainConfig:
     encoder: EncoderConfig = field(default_factory=base)
     """Geometry; `encoder=small` takes a whole preset, `encoder.embed_dim=48` one field."""
     data: Data = field(default_factory=Data)
-    augment: Augment = field(default_factory=Augment)
+    augment: AugmentParams = field(default_factory=AugmentParams)
     losses: Losses = field(default_factory=Losses)
     adversary: Adversary = field(default_factory=Adversary)
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augmented: bool = True
     """False: windows are only resized."""
     centred_on: int = 0
-    """Pairs of windows over which targets are averaged for the heads to begin with; 0: they begin with zero. Without it
-    a small network spends its first steps on the mean pose, with the same embedding for all. Decision: 0."""
+    """Pairs of windows over whose targets the heads' biases are initialised to the mean; 0: to zero. Without it a small
+    network spends its first steps on the mean pose, with the same embedding for all windows. Decision: 0."""
     start_from: str = ""
     """Checkpoint to start from: Hiera trained as MAE on Kinetics (the paper), or any SignRep; empty: random weights."""
     seed: int = 0
-    """Draws everything."""
+    """Of all randomness."""
     steps: int = 500_000
     """Steps of the optimiser."""
     minutes: float = math.inf
@@ -141,12 +143,12 @@ class PretrainConfig:
     moving: float = 1.0
     """Share of mask units that could be seen: those in which most moves, which are the hands. 1: all. Decision."""
     hide: Literal["units", "moments"] = "units"
-    """What is hidden together: single mask units, or as far as it goes all units of a moment. Decision: units."""
-    told: float = 0.5
-    """Share of windows in which an encoder that looks closer at hands is told where they are; in the others it looks
-    where it believes they are, as when it serves. Decision: ours."""
-    told_error: float = 0.02
-    """Standard deviation of what it is told, in shares of the frame. Decision: ours."""
+    """What is hidden together: single mask units, or as far as it goes all units of the same time. Decision: units."""
+    teacher_forcing: float = 0.5
+    """Share of windows in which an encoder with a hand branch is given the true places of the hands; in the others it
+    uses those that it predicts, as when it serves. Decision: ours."""
+    teacher_forcing_noise: float = 0.02
+    """Standard deviation of noise on the places that it is given, in shares of the frame. Decision: ours."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 computes in bfloat16 under autocast; auto does so on GPUs that have it."""
     compile: bool = False
@@ -156,12 +158,12 @@ class PretrainConfig:
     log_every: int = 50
     """Steps between two points of a curve."""
     save_every: int = 1_000
-    """Steps between two savings of everything a run needs to go on."""
+    """Steps between two savings of everything that is needed to resume."""
     validate_every: int = 25_000
     """Steps between two validations; the best checkpoint so far is kept."""
 
     def __post_init__(self) -> None:
-        """Refuse values that can't be.
+        """Refuse values that are not allowed.
 
         Raises:
             ConfigError: names the field, the value and what is allowed.
@@ -170,8 +172,8 @@ class PretrainConfig:
             "batch_size": (self.batch_size >= 4 and self.batch_size % 2 == 0, "even and at least 4: two pairs"),
             "mask": (0 <= self.mask < 1, "at least 0 and below 1"),
             "moving": (0 < self.moving <= 1, "above 0 up to 1"),
-            "told": (0 <= self.told <= 1, "from 0 to 1"),
-            "told_error": (self.told_error >= 0, "at least 0"),
+            "teacher_forcing": (0 <= self.teacher_forcing <= 1, "from 0 to 1"),
+            "teacher_forcing_noise": (self.teacher_forcing_noise >= 0, "at least 0"),
             "data.mirrored": (0 <= self.data.mirrored <= 1, "from 0 to 1"),
             "minutes": (self.minutes > 0, "more than 0"),
             "adversary.style_stage": (
@@ -206,7 +208,7 @@ def small() -> PretrainConfig:
         centred_on=64,
         encoder=ENCODERS["small"](),
         adversary=Adversary(hidden=384, learning_rate=2e-4, warmup_steps=500),
-        optimiser=Optimiser(learning_rate=5e-4, weight_decay=0.05, warmup_steps=500),
+        optimiser=OptimiserConfig(learning_rate=5e-4, weight_decay=0.05, warmup_steps=500),
         steps=20_000,
         batch_size=32,
         validate_every=1_000,
@@ -214,14 +216,14 @@ def small() -> PretrainConfig:
 
 
 def debug() -> PretrainConfig:
-    """Does the machinery learn? Four clips of the synthetic signer by heart, in about a minute on a CPU."""
+    """Does training work at all? Overfits four clips of the synthetic signer, in about a minute on a CPU."""
     return PretrainConfig(
         preset="debug",
         output=Path("runs/debug"),
         encoder=dataclasses.replace(tiny(), image_size=64, drop_path=0.0),
         data=Data(sources=("performed:4",), frame_px=64, workers=0),
         adversary=Adversary(hidden=64, learning_rate=1e-3, warmup_steps=20),
-        optimiser=Optimiser(learning_rate=4e-4, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
+        optimiser=OptimiserConfig(learning_rate=4e-4, weight_decay=0.0, warmup_steps=20, layer_decay=1.0),
         augmented=False,
         steps=400,
         batch_size=8,
@@ -235,8 +237,8 @@ def debug() -> PretrainConfig:
 PRESETS = {"paper": paper, "small": small, "debug": debug}
 
 
-def override(config: PretrainConfig, settings: Sequence[str]) -> PretrainConfig:
-    """A config with some fields set.
+def override(config: C, settings: Sequence[str]) -> C:
+    """A config that has an encoder, with some fields set.
 
     Args:
         config: to start from; it stays as it is.
@@ -248,17 +250,17 @@ def override(config: PretrainConfig, settings: Sequence[str]) -> PretrainConfig:
     for setting in settings:
         key, text = split(setting)
         if key == "encoder" and text in ENCODERS:
-            config = dataclasses.replace(config, encoder=ENCODERS[text]())
+            config = cast("C", dataclasses.replace(cast("Any", config), encoder=ENCODERS[text]()))
         else:
-            config = assign(config, key, text, valid_keys())
+            config = assign(config, key, text, valid_keys(config))
     return config
 
 
-def valid_keys() -> list[str]:
-    """All that can be set."""
-    return [*dict(flatten(PretrainConfig())), "encoder (one of " + ", ".join(ENCODERS) + ")"]
+def valid_keys(config: object) -> list[str]:
+    """All keys that can be set."""
+    return [*dict(flatten(config)), "encoder (one of " + ", ".join(ENCODERS) + ")"]
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What two configs, as plain data, do not share of that which a run's result depends on."""
-    return assignments.differences(old, new, NOT_OF_THE_RESULT)
+def with_names_of_today(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A config of a checkpoint, as plain data, whose fields may have names of an earlier version."""
+    return {RENAMED.get(name, name): value for name, value in fields.items()}

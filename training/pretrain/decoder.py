@@ -1,4 +1,4 @@
-"""The sign decoder: from one embedding back to 16 frames of pose.
+"""The sign decoder: from one embedding to 16 frames of pose.
 
 Sizes and names are those of the published checkpoint.
 """
@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from training.prior_table import NUM_FRAMES, PRIORS
+from training.data.priors.table import NUM_FRAMES, PRIORS
 
 HIDDEN = 512
 FRAME_DIM = 384

@@ -1,6 +1,6 @@
 """The discriminator: does this style belong to the video that this embedding is of?
 
-Where it can tell, the embedding carries the looks of the video, so the encoder is trained to leave it guessing.
+Where it can tell, the embedding carries the appearance of the video, so the encoder is trained to make it guess.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """Two layers on the style, four on style and embedding together; it also keeps the averages of its verdicts."""
+    """Two layers on the style, four on style and embedding together; it also keeps running averages of its verdicts."""
 
     ema_matched: Tensor
     ema_unmatched: Tensor
@@ -51,7 +51,7 @@ class Discriminator(nn.Module):
         return x.squeeze(1)
 
     def compare(self, style: Tensor, features: Tensor, other: Tensor) -> Verdict:
-        """Judge every embedding beside the style of its video's other window, and beside another video's.
+        """Classify every embedding with the style of its video's other window, and with another video's.
 
         Args:
             style: [B, S]; rows 2i and 2i + 1 are two windows of one video.
@@ -62,7 +62,7 @@ class Discriminator(nn.Module):
         logits = self(torch.cat([style[partner], style[other]]), torch.cat([features, features]))
         return Verdict(*logits.chunk(2))
 
-    def learn(self, style: Tensor, features: Tensor, other: Tensor) -> Tensor:
+    def loss(self, style: Tensor, features: Tensor, other: Tensor) -> Tensor:
         """The discriminator's own loss; see `compare`. Also moves the averages."""
         verdict = self.compare(style, features.detach(), other)
         with torch.no_grad():
@@ -72,7 +72,7 @@ class Discriminator(nn.Module):
 
     @contextmanager
     def frozen(self) -> Iterator["Discriminator"]:
-        """Judge without learning: gradients pass through and none stays."""
+        """Discriminate without being trained: gradients pass through, none is kept."""
         self.requires_grad_(False).eval()
         try:
             yield self

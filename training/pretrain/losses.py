@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.hands import HandPlaces
+from model.network.hands import HandLocations
 
 VARIANCE_EPSILON = 1e-4
 """Under the root of the variance, as in VICReg: its gradient is not defined at zero."""
@@ -71,7 +71,7 @@ def covariance_loss(features: Tensor, *, per_channel: bool = True) -> Tensor:
 
 
 def adversarial_loss(matched: Tensor, unmatched: Tensor, ema_matched: Tensor, ema_unmatched: Tensor) -> Tensor:
-    """What the encoder wants of the discriminator: that it can't tell matched styles from unmatched ones.
+    """The encoder's adversarial loss: the discriminator should not separate matched styles from unmatched ones.
 
         mean_matched (D - EMA_unmatched)^2 + mean_unmatched (D - EMA_matched)^2
 
@@ -87,7 +87,7 @@ def adversarial_loss(matched: Tensor, unmatched: Tensor, ema_matched: Tensor, em
 
 
 def discriminator_loss(matched_logits: Tensor, unmatched_logits: Tensor) -> Tensor:
-    """Binary cross-entropy of the discriminator: matched is 1, unmatched is 0; both count the same.
+    """Binary cross-entropy of the discriminator: matched is 1, unmatched is 0; both weighted the same.
 
     Args:
         matched_logits: [B].
@@ -98,16 +98,16 @@ def discriminator_loss(matched_logits: Tensor, unmatched_logits: Tensor) -> Tens
     return (matched + unmatched) / 2
 
 
-def hands_loss(hands: HandPlaces, squares: Tensor) -> Tensor:
-    """How far the believed places and sizes of the hands are from the true ones.
+def hands_loss(hands: HandLocations, squares: Tensor) -> Tensor:
+    """Error of the predicted places and sizes of the hands.
 
-        L = mean over known hands of  -log softmax(scores)_n  +  10 |believed - true|_1  +  3 |log (side / true side)|
+        L = mean over known hands of  -log softmax(scores)_n  +  10 |predicted - true|_1  +  3 |log (side / true side)|
 
-    n is the token nearest to the hand. The first term makes up its mind where an average of two likely places would be
-    neither; the second is exact. Ours.
+    n is the token nearest to the hand. The first term decides between likely places, whose average would be neither;
+    the second is exact. Ours.
 
     Args:
-        hands: what is believed.
+        hands: the prediction.
         squares: [B, 2, 3] x and y of the left and the right hand, and the side, in shares of the frame; NaN where
             unknown.
     """

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from model.config import EncoderConfig
-from model.hands import HandPlaces
-from model.signrep import SignRep
+from model.network.hands import HandLocations
+from model.network.signrep import SignRep
 from training.pretrain.decoder import SignDecoder
 from training.pretrain.style import gram_style
 
@@ -16,7 +16,7 @@ ENCODER = "encoder."
 
 
 class Prediction(NamedTuple):
-    """All that the losses look at."""
+    """Outputs of the network that the losses are computed from."""
 
     features: Tensor
     """[B, D] embeddings."""
@@ -25,9 +25,9 @@ class Prediction(NamedTuple):
     priors: dict[str, Tensor]
     """By name [B, 16, dim], in units of psi times the target."""
     style: Tensor
-    """[B, S] without gradient: it tells the discriminator how a video looks and is not to be learned from."""
-    hands: HandPlaces | None = None
-    """Where the hands are believed to be, of encoders that look closer at them."""
+    """[B, S] without gradient: the discriminator's input, not trained through."""
+    hands: HandLocations | None = None
+    """Predicted places of the hands, of encoders with a hand branch."""
 
 
 class PretrainNetwork(nn.Module):
@@ -39,9 +39,9 @@ class PretrainNetwork(nn.Module):
         self.encoder = SignRep(config)
         self.cls_head = SignDecoder(config.dim)
 
-    def forward(self, windows: Tensor, visible: Tensor | None = None, told: Tensor | None = None) -> Prediction:
-        """[B, 3, frames, rows, columns] normalised or uint8, [B, K] mask units that are visible; `Hands.forward`."""
-        output = self.encoder(windows, visible, told)
+    def forward(self, windows: Tensor, visible: Tensor | None = None, places: Tensor | None = None) -> Prediction:
+        """[B, 3, frames, rows, columns] normalised or uint8, [B, K] visible units, [B, 2, 3] as `Hands.forward`."""
+        output = self.encoder(windows, visible, places)
         return Prediction(
             output.features,
             output.activity_logits,
@@ -52,7 +52,7 @@ class PretrainNetwork(nn.Module):
 
 
 def published_state(network: PretrainNetwork) -> dict[str, Tensor]:
-    """The weights under the names of the published checkpoint, which `model.checkpoint` reads."""
+    """The weights under the names of the published checkpoint, which `model.network.checkpoint` reads."""
     return {name.removeprefix(ENCODER): tensor for name, tensor in network.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""All losses of the encoder together: a total to descend, and every term by name to watch."""
+"""All losses of the encoder: the total, and every term by name."""
 
 from collections.abc import Mapping
 from typing import TypeVar, cast
@@ -6,7 +6,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from training.data.samples import Batch
+from training.data.priors.table import ACTIVITY, PRIOR, PRIORS
+from training.data.windows.samples import Batch
 from training.pretrain.config import Losses
 from training.pretrain.discriminator import Discriminator
 from training.pretrain.losses import (
@@ -18,7 +19,6 @@ from training.pretrain.losses import (
     variance_loss,
 )
 from training.pretrain.network import Prediction
-from training.prior_table import ACTIVITY, PRIOR, PRIORS
 
 Value = TypeVar("Value", float, Tensor)
 
@@ -28,13 +28,13 @@ def compute_losses(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L = sum over priors w L_prior + 0.2 L_act + 1.0 L_var + 0.004 L_cov + 2.0 L_adv, the weights as configured.
 
-    Encoders that look closer at hands also learn where these are.
+    Encoders with a hand branch are also trained on the places of the hands.
 
     Args:
         prediction: of the batch's windows; matched windows are neighbours.
         batch: what is known of the same windows.
         config: weights and forms.
-        discriminator: judges, and is left as it is.
+        discriminator: not changed.
         other: [B] int64, for every window one of another video.
 
     Returns:
@@ -52,7 +52,7 @@ def compute_losses(
     if prediction.hands is not None:
         terms["hands"] = hands_loss(prediction.hands, batch.hands)
     weights = term_weights(config)
-    # Also what counts nothing stays in the sum: then every parameter has a gradient, as distributed training wants it.
+    # Terms of weight 0 stay in the sum: so every parameter has a gradient, which distributed training needs.
     total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return total, terms
 
@@ -84,7 +84,7 @@ def term_weights(config: Losses) -> dict[str, float]:
 
 
 def weighted_priors(terms: Mapping[str, Value], config: Losses) -> Value:
-    """The share of the priors in the total: the one number that says whether pose is learned."""
+    """The share of the priors in the total: the one number that says how well pose is predicted."""
     weights = term_weights(config)
     weighted = (weights[name] * value for name, value in terms.items() if name.startswith("prior/"))
     return cast("Value", sum(weighted))

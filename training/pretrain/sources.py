@@ -1,4 +1,4 @@
-"""From the names in a config to sources of windows."""
+"""Opens the sources of windows that a config names."""
 
 import logging
 import math
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.skeleton.kinematics import Proportions, standard_proportions
-from training.data.samples import Source
-from training.data.sharded import ShardSource
-from training.data.sources import ArraySource, MixedSource, generate_clips
-from training.data.synthetic import CLIPS_PER_SIGNER, SyntheticSource
+from training.data.priors.standard_body import read_body
+from training.data.shards.source import ShardSource
+from training.data.windows.samples import PairSource
+from training.data.windows.sources import ArraySource, MixedSource, generate_clips
 from training.errors import ConfigError
 from training.pretrain.config import Data
-from training.priors import read_body
-from training.synth.bodies import BodyLibrary
-from training.synth.cast import Mannequins, People
+from training.synth.clips.signers import Mannequins, People
+from training.synth.clips.synthetic_source import CLIPS_PER_SIGNER, SyntheticSource
+from training.synth.people.human_body import BodyLibrary
 
 log = logging.getLogger(__name__)
 KINDS = "shards:FOLDER, synthetic, synthetic:FOLDER, performed:N, generated:N"
@@ -22,7 +22,7 @@ KINDS = "shards:FOLDER, synthetic, synthetic:FOLDER, performed:N, generated:N"
 
 @dataclass(frozen=True)
 class Spec:
-    """KIND[:WHERE][@WEIGHT], taken apart."""
+    """KIND[:WHERE][@WEIGHT], parsed."""
 
     kind: str
     where: str
@@ -30,10 +30,10 @@ class Spec:
 
 
 def parse(text: str) -> Spec:
-    """Read a source as it stands in a config.
+    """Parse a source as written in a config.
 
     Raises:
-        ConfigError: an empty kind or a weight that is none.
+        ConfigError: an empty kind or a weight that is no number above 0.
     """
     place, _, weight = text.partition("@")
     kind, _, where = place.partition(":")
@@ -46,12 +46,12 @@ def parse(text: str) -> Spec:
     return spec
 
 
-def open_sources(config: Data, seed: int) -> Source:
+def open_sources(config: Data, seed: int) -> PairSource:
     """The mixture of all sources of a run.
 
     Raises:
         ConfigError: a source is of no known kind, or none is given.
-        DataError: a source has nothing to give.
+        DataError: a source has no clips.
     """
     specs = [parse(text) for text in config.sources]
     if not specs:
@@ -60,12 +60,12 @@ def open_sources(config: Data, seed: int) -> Source:
     return sources[0] if len(sources) == 1 else MixedSource(sources, [spec.weight for spec in specs], seed)
 
 
-def open_source(spec: Spec, config: Data, seed: int) -> Source:
+def open_source(spec: Spec, config: Data, seed: int) -> PairSource:
     """One source.
 
     Raises:
         ConfigError: of no known kind.
-        DataError: it has nothing to give.
+        DataError: it has no clips.
     """
     body = read_body(Path(config.body)) if config.body else None
     if body is None and len(config.sources) > 1:
@@ -83,8 +83,8 @@ def open_source(spec: Spec, config: Data, seed: int) -> Source:
     raise ConfigError(f"source {spec.kind}:{spec.where} is unknown; allowed are {KINDS}")
 
 
-def open_shards(folder: Path, config: Data, seed: int, body: Proportions | None) -> Source:
-    """Real clips; broken shards are left out, and told.
+def open_shards(folder: Path, config: Data, seed: int, body: Proportions | None) -> PairSource:
+    """Real clips; broken shards are left out and logged.
 
     Raises:
         ConfigError: the shards have frames of another size.
@@ -92,10 +92,10 @@ def open_shards(folder: Path, config: Data, seed: int, body: Proportions | None)
     """
     cache = Path(config.cache) if config.cache else None
     source = ShardSource(folder, seed=seed, body=body, mirrored=config.mirrored, cache=cache)
-    if source.form.size_px != config.frame_px:
+    if source.format.size_px != config.frame_px:
         raise ConfigError(
-            f"the shards in {folder} have frames of {source.form.size_px} pixels, data.frame_px is {config.frame_px};"
-            f" --set data.frame_px={source.form.size_px}"
+            f"the shards in {folder} have frames of {source.format.size_px} pixels, data.frame_px is {config.frame_px};"
+            f" --set data.frame_px={source.format.size_px}"
         )
     for reason in source.broken:
         log.warning("left out: %s", reason)

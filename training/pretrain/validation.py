@@ -8,19 +8,20 @@ import numpy as np
 import torch
 
 from model.encoder import EncoderInfo, Encoding, Frames, Ints
-from model.pixels import normalise
-from model.signrep import SignRep
-from training.data.augment import resize
-from training.data.loading import load_batches
-from training.data.samples import Source
+from model.network.pixels import normalise
+from model.network.signrep import SignRep
+from training.data.windows.augment import resize
+from training.data.windows.loading import load_batches
+from training.data.windows.samples import PairSource
 from training.errors import ConfigError
 from training.evaluate.protocol import VectorRanker, evaluate, labelled_clips, video_vectors
 from training.pretrain.config import PretrainConfig
+from training.pretrain.masking import choose_visible
 from training.pretrain.network import PretrainNetwork
 from training.pretrain.objective import prior_terms, weighted_priors
 from training.pretrain.sources import open_source, parse
 from training.pretrain.state import FPS, STRIDE_FRAMES
-from training.pretrain.visible import choose_visible
+from training.progress import ignore_progress
 
 Validate = Callable[[PretrainNetwork], float]
 """A score of the network, in evaluation mode, on held-out data; higher is better."""
@@ -30,11 +31,11 @@ RETRIEVAL = "retrieval:"
 
 
 def open_validation(config: PretrainConfig) -> Validate | None:
-    """The validation that a config asks for, if any.
+    """The validation that a config names, if any.
 
     Raises:
         ConfigError: it is of no known form.
-        TrainingError: its data can't be had.
+        TrainingError: its data can't be read.
     """
     text = config.data.validation
     if not text:
@@ -48,8 +49,8 @@ def open_validation(config: PretrainConfig) -> Validate | None:
     return held_out(source, config.data.validation_pairs, config)
 
 
-def held_out(source: Source, num_pairs: int, config: PretrainConfig) -> Validate:
-    """Validation by how well pose is predicted, nothing hidden that could be seen: minus the weighted prior loss.
+def held_out(source: PairSource, num_pairs: int, config: PretrainConfig) -> Validate:
+    """Validation by the prediction of pose, without masking: minus the weighted prior loss.
 
     Args:
         source: of windows that are not trained on.
@@ -61,12 +62,12 @@ def held_out(source: Source, num_pairs: int, config: PretrainConfig) -> Validate
     def validate(network: PretrainNetwork) -> float:
         device = next(network.parameters()).device
         batches = load_batches(source, BATCH, num_frames=config.encoder.num_frames)
-        encoder, open_eyed = network.encoder.config, replace(config, mask=0.0)
+        encoder, unmasked = network.encoder.config, replace(config, mask=0.0)
         losses = []
         for _ in range(max(1, 2 * num_pairs // BATCH)):
             batch = next(batches).to(device)
             windows = resize(batch.frames, encoder.image_size)
-            visible = choose_visible(open_eyed, windows, torch.zeros(len(windows), encoder.num_units))
+            visible = choose_visible(unmasked, windows, torch.zeros(len(windows), encoder.num_units))
             seen = None if visible is None else visible.to(device)
             terms = prior_terms(network(normalise(windows), seen), batch, config.losses)
             losses.append(weighted_priors({name: float(term) for name, term in terms.items()}, config.losses))
@@ -76,7 +77,7 @@ def held_out(source: Source, num_pairs: int, config: PretrainConfig) -> Validate
 
 
 def retrieval(gallery: Path, queries: Path, kept_share: float = 1.0) -> Validate:
-    """Validation by looking clips up, as the paper chooses its checkpoint: the DCG of `training.evaluate`.
+    """Validation by retrieval, as the paper chooses its checkpoint: the DCG of `training.evaluate`.
 
     Args:
         gallery: folder of videos named by their gloss.
@@ -86,12 +87,12 @@ def retrieval(gallery: Path, queries: Path, kept_share: float = 1.0) -> Validate
     Raises:
         EvaluationError: there is no video in one of them.
     """
-    known, asked = labelled_clips(gallery, None), labelled_clips(queries, None)
+    known, queried = labelled_clips(gallery, None), labelled_clips(queries, None)
 
     def validate(network: PretrainNetwork) -> float:
         to_vector = video_vectors(NetworkEncoder(network.encoder, kept_share))
-        ranker = VectorRanker(to_vector, "training", known, _tell_nobody, mirrored=False)
-        return evaluate(ranker, known, asked, _tell_nobody).metrics.dcg
+        ranker = VectorRanker(to_vector, "training", known, ignore_progress, mirrored=False)
+        return evaluate(ranker, known, queried, ignore_progress).metrics.dcg
 
     return validate
 
@@ -121,7 +122,3 @@ class NetworkEncoder:
         output = self._network(normalise(torch.from_numpy(windows).to(device)), units)
         activity = output.activity_logits.sigmoid()
         return Encoding(*(values.cpu().numpy().astype(np.float32) for values in (output.features, activity)))
-
-
-def _tell_nobody(phase: str, done: int, total: int) -> None:
-    """Progress of a validation is not shown."""

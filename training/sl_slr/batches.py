@@ -1,5 +1,6 @@
-"""Batches of sequences: which clips, which frames of them; the same for the same seed and step."""
+"""Batches of sequences: which clips and which of their frames; the same for the same seed and step."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ NUM_BRANCHES = 3
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees: the clip, and what the first and the second view are made of."""
+    """The input of one step: the clip, and what the first and the second view are made of."""
 
     keypoints: Tensor
     """[3, B, T, 61, 3] float32 metres."""
@@ -29,13 +30,12 @@ class Batch:
     activity: Tensor
     """[B, 2] of the clip itself, left and right hand in [0, 1]."""
 
-    def to(self, device: torch.device) -> "Batch":
-        """The same on a device."""
-        return Batch(*(part.to(device) for part in (self.keypoints, self.known, self.raised, self.activity)))
+    def __len__(self) -> int:
+        return len(self.activity)
 
 
 class Batches:
-    """Draws batches from a corpus."""
+    """Samples batches from a corpus."""
 
     def __init__(self, corpus: Corpus, data: Data, batch_size: int, seed: int) -> None:
         self.corpus, self.data, self.batch_size, self.seed = corpus, data, batch_size, seed
@@ -43,6 +43,12 @@ class Batches:
         self._rows = [np.flatnonzero(np.array(corpus.sources) == source) for source in range(len(corpus.weights))]
         self._shares = np.array(corpus.weights) / np.sum(corpus.weights)
         self._raised = [clip.raised for clip in corpus.clips]
+
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """The batches of a step and all after it, without end."""
+        while True:
+            yield self.at(step)
+            step += 1
 
     def at(self, step: int) -> Batch:
         """The batch of a step, from 0."""
@@ -67,10 +73,10 @@ class Batches:
             chosen[2] = int(rng.choice(others))
         if self.data.cut == "clip":
             return [(clip, whole(self.corpus.clips[clip].num_frames, self.data.num_frames)) for clip in chosen]
-        cut = random_window(rng, self.corpus.clips[row].num_frames, self.data.fps, self.data.num_frames, near)
-        return [(clip, cut if clip == row else self._beside(clip, near, rng)) for clip in chosen]
+        window = self._window(row, near, rng)
+        return [(clip, window if clip == row else self._window(clip, near, rng)) for clip in chosen]
 
-    def _beside(self, clip: int, near: float, rng: np.random.Generator) -> Ints:
+    def _window(self, clip: int, near: float, rng: np.random.Generator) -> Ints:
         return random_window(rng, self.corpus.clips[clip].num_frames, self.data.fps, self.data.num_frames, near)
 
 

@@ -3,15 +3,13 @@
 A run is a preset with a few fields set: `override(paper(), ["steps=50", "method=byol"])`.
 """
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from training.assignments import Rules, as_plain_data, differences, positive, require
-from training.errors import ResumeError
-from training.fit import NOT_OF_THE_RESULT
+from training.fit.optimiser import OptimiserConfig
+from training.fit.overrides import Rules, positive, require
 
 Method = Literal["sl-slr", "simclr", "moco", "byol"]
 Informative = Literal["thirds", "raised"]
@@ -19,21 +17,21 @@ Informative = Literal["thirds", "raised"]
 
 @dataclass(frozen=True)
 class Data:
-    """Which sequences are learned from, and what is cut from them."""
+    """Which sequences are trained on, and which frames of them."""
 
     sources: tuple[str, ...] = ("lexicon:120x8",)
     """Each KIND:WHERE[@WEIGHT]. `lexicon:SIGNSxSIGNERS` performs that many signs by each of that many synthetic
     signers, as a pose estimator would see them; `poses:FOLDER` are landmarks of real clips; `reenacted:FOLDERxBODIES`
-    those clips performed by other bodies. Drawn by weight, 1 where none is given."""
+    those clips performed by other bodies. Sampled by weight, 1 where none is given."""
     leave_out: tuple[str, ...] = ()
-    """Folders of landmarks. A gloss that two of them have is kept out of `poses` and `reenacted`: for looking clips of
-    one up among the other's."""
+    """Folders of landmarks. A gloss that two of them have is left out of `poses` and `reenacted`, so that clips of one
+    folder can be looked up among those of the other."""
     lexicon_seed: int = 1
-    """Draws the signs."""
+    """Of the signs."""
     first_signer: int = 0
-    """Number of the first synthetic signer: others have other numbers."""
+    """Number of the first synthetic signer; a signer follows from the number."""
     cache: str = ""
-    """Folder in which performed clips are kept; empty: they are performed anew by every run."""
+    """Folder in which performed clips are kept; empty: every run performs them again."""
     fps: float = 12.5
     """Frames per second of what the encoder sees. Decision: 16 frames are then 1.28 s, about one sign."""
     num_frames: int = 16
@@ -41,23 +39,23 @@ class Data:
     stride_frames: int = 2
     """Frames between windows, where clips are looked up by windows."""
     cut: Literal["clip", "window"] = "clip"
-    """`clip`: a whole clip, its frames taken evenly (the paper); `window`: consecutive frames from anywhere in it, as a
-    service sees them."""
+    """`clip`: frames spread evenly over a whole clip (the paper); `window`: consecutive frames from anywhere in it, as
+    in serving."""
     partners: Literal["clip", "signer"] = "clip"
     """Where the two views come from: the clip itself (the paper), or the same sign by another signer, where there is
-    one. Decision: ours; synthetic signs have names without anybody's labels."""
+    one. Decision: ours; the glosses of synthetic signs are no labels by annotators."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """How a view differs from what was performed. All but the shuffle are the same for every method."""
+    """How a view differs from the clip. All but the shuffle are the same for every method."""
 
     shuffle: bool = True
-    """Frames that say nothing are shuffled in both views (the paper's; SL-SLR alone)."""
+    """Uninformative frames are shuffled in both views (the paper; SL-SLR alone)."""
     informative: Informative = "thirds"
-    """Which frames say something: the middle third (the paper), or those in which a hand is raised above the middle of
-    the trunk. Decision: of the activity prior only that; its other condition, movement, would keep raising and dropping
-    a hand, which is what is to be shuffled."""
+    """Which frames are informative: the middle third (the paper), or those in which a hand is raised above the middle
+    of the trunk. Decision: of the activity prior only this condition; its other one, movement, would count raising and
+    dropping a hand as informative, which is what is to be shuffled."""
     turn_deg: float = 8.0
     """Standard deviation of the camera's way around the signer; a third of it for pitch, a sixth for roll. Decision."""
     size: float = 0.08
@@ -72,7 +70,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Network:
-    """The encoder and what stands on it while it learns."""
+    """The encoder, and the projector and predictor on it during pretraining."""
 
     width: int = 96
     """Channels of a frame."""
@@ -80,24 +78,24 @@ class Network:
     """Transformer blocks over frames."""
     heads: int = 4
     dim: int = 128
-    """Of what is learned of a sequence."""
+    """Of the learned part of the embedding."""
     projection: int = 128
-    """Of what the losses compare (the paper's)."""
+    """Of what the losses compare (the paper)."""
     hidden: int = 256
     """Of the projector and the predictor."""
     normed: bool = True
-    """Projections end in a batch normalisation without weights. Decision: with the two MSE terms alone and nothing that
-    keeps them apart, projections shrink to one point."""
+    """Projections end in a batch normalisation without weights. Decision: with the two MSE terms alone projections
+    shrink to one point."""
     kept: int = 0
-    """How many cosines over time of the hands' bones and wrists stand beside what is learned in the embedding: with 0
-    there are none (the paper). One, the mean, finds as much as all sixteen (docs/sl-slr.md). Decision: ours."""
+    """How many cosines over time of the hands' bones and wrists the embedding contains beside its learned part; 0: none
+    (the paper). One, the mean, finds as much as all sixteen (docs/sl-slr.md). Decision: ours."""
     metric: bool = False
     """The kept values are centred and go through a matrix in which what differs between views of a sign counts less.
-    It begins as `levelling` measures it and is learned by `losses.on_embedding`. Decision: ours."""
-    level_on: int = 40
-    """Batches that the matrix is measured on."""
-    level_floor: float = 0.3
-    """Added to every direction's variance, as a share of their mean, so that none counts without bound."""
+    It is initialised by WCCN (`initialisation`) and trained by `losses.on_embedding`. Decision: ours."""
+    wccn_batches: int = 40
+    """Batches that the WCCN matrix is estimated from."""
+    wccn_floor: float = 0.3
+    """Added to the variance of every direction, as a share of their mean, so that no direction counts without bound."""
     kept_share: float = 0.5
     """Their share of the embedding's square."""
 
@@ -111,27 +109,21 @@ class Losses:
     queue: int = 1024
     """Projections that MoCo remembers; a multiple of the batch. Decision."""
     momentum: float = 0.99
-    """How slowly the second network of MoCo and BYOL follows. Decision."""
+    """Of the momentum network of MoCo and BYOL. Decision."""
     activity: float = 0.2
-    """Weight of the hands' activity, which every method learns beside."""
+    """Weight of the loss of the hands' activity, which is part of every method."""
     on_embedding: float = 0.0
     """Weight of an InfoNCE on the embedding itself, between both views. Decision: ours, off in every comparison."""
     collapse_spread: float = 0.05
-    """Below this spread of projections, 1 where they lie evenly around and 0 where all are the same, the run says that
-    it has collapsed."""
+    """A run whose projections have a spread below this is reported as collapsed; the spread is 1 where they are even in
+    all directions, 0 where all are the same."""
 
 
-@dataclass(frozen=True)
-class Optimiser:
-    """AdamW (the paper's, at 1e-4)."""
-
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.01
-    """On matrices. Decision."""
-    warmup_steps: int = 100
-    """Decision."""
-    clip_norm: float = 1.0
-    """Longest gradient. Decision."""
+def adamw(learning_rate: float = 1e-4, warmup_steps: int = 100) -> OptimiserConfig:
+    """AdamW, one learning rate for all layers (the paper's 1e-4). Decision: the other values."""
+    return OptimiserConfig(
+        learning_rate, layer_decay=1.0, betas=(0.9, 0.999), weight_decay=0.01, warmup_steps=warmup_steps
+    )
 
 
 @dataclass(frozen=True)
@@ -147,9 +139,9 @@ class SlSlrConfig:
     views: Views = field(default_factory=Views)
     network: Network = field(default_factory=Network)
     losses: Losses = field(default_factory=Losses)
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimiser: OptimiserConfig = field(default_factory=adamw)
     seed: int = 0
-    """Draws everything but the lexicon."""
+    """Of everything but the lexicon."""
     steps: int = 20_000
     minutes: float = math.inf
     """Minutes of training in all; the learning rate is at zero when they end."""
@@ -173,7 +165,7 @@ class SlSlrConfig:
             "network.heads": (network.width % network.heads == 0, f"a divisor of network.width, {network.width}"),
             "network.kept": (0 <= network.kept <= data.num_frames, "from 0 to data.num_frames"),
             "network.kept_share": (0 < network.kept_share < 1, "between 0 and 1"),
-            "network.level_floor": (network.level_floor > 0, "more than 0"),
+            "network.wccn_floor": (network.wccn_floor > 0, "more than 0"),
             "network.metric": (not network.metric or network.kept > 0, "true only with network.kept above 0"),
             "losses.temperature": (losses.temperature > 0, "more than 0"),
             "losses.momentum": (0 <= losses.momentum < 1, "at least 0 and below 1"),
@@ -184,7 +176,7 @@ class SlSlrConfig:
             "batch_size": (self.batch_size >= 4, "at least 4"),
             "minutes": (self.minutes > 0, "more than 0"),
         }
-        require(self, {**rules, **positive(self, ("steps", "network.level_on", "log_every", "save_every"))})
+        require(self, {**rules, **positive(self, ("steps", "network.wccn_batches", "log_every", "save_every"))})
 
 
 def paper() -> SlSlrConfig:
@@ -193,40 +185,40 @@ def paper() -> SlSlrConfig:
 
 
 def table() -> SlSlrConfig:
-    """What `training.sl_slr.compare` trains with every method: small enough for a minute on one core."""
+    """What `training.recipes.sl_slr_comparison` trains with every method: small enough for a minute on one core."""
     return SlSlrConfig(
         preset="table",
         output=Path("runs/sl-slr-table"),
         data=Data(sources=("lexicon:80x8",)),
         network=Network(width=64),
-        optimiser=Optimiser(learning_rate=1e-3, warmup_steps=30),
+        optimiser=adamw(1e-3, 30),
         steps=400,
         batch_size=64,
     )
 
 
 def serving() -> SlSlrConfig:
-    """An encoder for looking signs up: windows, views by other signers, and the hands' bones kept in the embedding."""
+    """An encoder for looking signs up: windows, views by other signers, and the hands' bones in the embedding."""
     return SlSlrConfig(
         preset="serving",
         output=Path("runs/skeleton"),
         data=Data(sources=("lexicon:400x6",), cut="window", partners="signer"),
         network=Network(kept=1, metric=True, kept_share=0.9),
         losses=Losses(on_embedding=1.0),
-        optimiser=Optimiser(learning_rate=1e-3, warmup_steps=100),
+        optimiser=adamw(1e-3, 100),
         steps=4_000,
     )
 
 
 def debug() -> SlSlrConfig:
-    """Does the machinery learn? Seconds on a CPU."""
+    """A check that training works, in seconds on a CPU."""
     return SlSlrConfig(
         preset="debug",
         output=Path("runs/sl-slr-debug"),
         data=Data(sources=("lexicon:6x2",), num_frames=12),
         network=Network(width=32, depth=1, heads=2, dim=32, projection=16, hidden=32),
         losses=Losses(queue=32),
-        optimiser=Optimiser(learning_rate=1e-3, warmup_steps=5),
+        optimiser=adamw(1e-3, 5),
         steps=30,
         batch_size=8,
         log_every=10,
@@ -235,15 +227,3 @@ def debug() -> SlSlrConfig:
 
 
 PRESETS = {"paper": paper, "table": table, "serving": serving, "debug": debug}
-
-
-def check_same(path: Path, old: dict[str, Any], new: SlSlrConfig) -> None:
-    """Make sure that a run goes on as it began.
-
-    Raises:
-        ResumeError: names every setting that changed.
-    """
-    # As JSON gives it back, which knows no tuples; checkpoints and outcomes are compared alike.
-    before, after = (json.loads(json.dumps(fields)) for fields in (old, as_plain_data(new)))
-    if changed := differences(before, after, NOT_OF_THE_RESULT):
-        raise ResumeError(f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output")

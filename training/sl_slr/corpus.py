@@ -1,6 +1,6 @@
-"""The clips that are learned from: performed by synthetic signers, re-enacted, or seen in real clips.
+"""The clips to train on: performed by synthetic signers, re-enacted, or read from the landmarks of real clips.
 
-Nothing is drawn: a performance is posed on its body, and its keypoints go through `estimator.see`.
+Nothing is rendered: a performance is posed on its body, and its keypoints go through `simulated_estimator`.
 """
 
 import hashlib
@@ -8,15 +8,15 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from training.errors import ClipError, ConfigError, DataError, PoseError
+from training.progress import OnProgress, ignore_progress
 from training.sl_slr.config import Data
-from training.sl_slr.estimator import random_filming, see
 from training.sl_slr.sequences import (
     FPS,
     Sequence61,
@@ -27,26 +27,26 @@ from training.sl_slr.sequences import (
     read_folder,
     shared_glosses,
 )
-from training.synth.cast import Mannequins, Signer, cast_signer
-from training.synth.lexicon import make_signs
-from training.synth.motion import perform
-from training.synth.reenact import read_landmarks, reenact
-from training.synth.rig import Performance, pose_bones, pose_landmarks
+from training.sl_slr.simulated_estimator import random_conditions, simulate_estimator
+from training.synth.clips.lexicon import make_signs
+from training.synth.clips.signers import Mannequins, Signer, sample_signer
+from training.synth.motion.perform import perform
+from training.synth.people.rig import Performance, pose_bones, pose_landmarks
+from training.synth.reenactment.clip_landmarks import read_clip_landmarks
+from training.synth.reenactment.reenact import reenact
 
 CAST_SEED = 61
 MADE_AS = 1
-"""Raise it when clips come out otherwise than before, so that kept ones are not taken for them."""
-Tell = Callable[[str, int, int], None]
-"""Is told of progress: phase, done, total."""
+"""To be raised when the same settings give other clips than before, so that kept clips are not used for them."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Clips, and how often each source is drawn."""
+    """Clips, and the weight of each source."""
 
     clips: tuple[Sequence61, ...]
     sources: tuple[int, ...]
-    """[N] number of every clip's source."""
+    """[N] source number of every clip."""
     weights: tuple[float, ...]
     """By source."""
     failed: tuple[str, ...] = ()
@@ -64,12 +64,8 @@ class Corpus:
         return partners[f"{self.sources[row]} {self.clips[row].gloss}"]
 
 
-def _tell_nobody(phase: str, done: int, total: int) -> None:
-    return
-
-
-def open_corpus(data: Data, tell: Tell = _tell_nobody) -> Corpus:
-    """All clips of a config's sources.
+def open_corpus(data: Data, on_progress: OnProgress = ignore_progress) -> Corpus:
+    """All clips of the sources of a config.
 
     Raises:
         ConfigError: a source is no source.
@@ -81,11 +77,11 @@ def open_corpus(data: Data, tell: Tell = _tell_nobody) -> Corpus:
     weights, failed = [], []
     for number, text in enumerate(data.sources):
         kind, where, weight = parse_source(text)
-        made, why = _open(kind, where, data, left_out, tell)
-        clips += made
-        sources += [number] * len(made)
+        opened, reasons = _open(kind, where, data, left_out, on_progress)
+        clips += opened
+        sources += [number] * len(opened)
         weights.append(weight)
-        failed += why
+        failed += reasons
     return Corpus(tuple(clips), tuple(sources), tuple(weights), tuple(failed))
 
 
@@ -112,7 +108,7 @@ def parse_source(text: str) -> tuple[str, str, float]:
 
 
 def _open(
-    kind: str, where: str, data: Data, left_out: frozenset[str], tell: Tell
+    kind: str, where: str, data: Data, left_out: frozenset[str], on_progress: OnProgress
 ) -> tuple[Sequence[Sequence61], list[str]]:
     if kind == "poses":
         return read_folder(Path(where), left_out)
@@ -121,8 +117,8 @@ def _open(
         wanted = "SIGNSxSIGNERS, two numbers" if kind == "lexicon" else "FOLDERxBODIES, a folder and a number"
         raise ConfigError(f"data.sources has {kind}:{where}; {kind} takes {wanted} of at least 1")
     if kind == "reenacted":
-        return reenacted(Path(first), int(second), data.first_signer, left_out, tell)
-    return lexicon(int(first), int(second), data.lexicon_seed, data.first_signer, data.cache, tell), []
+        return reenacted(Path(first), int(second), data.first_signer, left_out, on_progress)
+    return lexicon(int(first), int(second), data.lexicon_seed, data.first_signer, data.cache, on_progress), []
 
 
 # ------------------------------------------------------------------------------------------------------------ performed
@@ -134,7 +130,7 @@ def lexicon(
     lexicon_seed: int,
     first_signer: int = 0,
     cache: str = "",
-    tell: Tell = _tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> list[Sequence61]:
     """Every sign of a lexicon by every signer of a cast, sign after sign.
 
@@ -144,7 +140,7 @@ def lexicon(
         lexicon_seed: draws the signs.
         first_signer: number of the first of the cast.
         cache: folder in which they are kept; empty for none.
-        tell: progress.
+        on_progress: called before every sign.
     """
     wanted = {"made_as": MADE_AS, "signs": num_signs, "signers": num_signers, "lexicon": lexicon_seed}
     wanted |= {"first": first_signer}
@@ -152,54 +148,58 @@ def lexicon(
     if kept is not None and kept.exists():
         return read_kept(kept)
     signs = make_signs(num_signs, lexicon_seed)
-    cast = [cast_signer(Mannequins(), first_signer + number, CAST_SEED) for number in range(num_signers)]
+    cast = [sample_signer(Mannequins(), first_signer + number, CAST_SEED) for number in range(num_signers)]
     clips = []
     for row, sign in enumerate(signs):
-        tell("performing", row, num_signs)
+        on_progress("performing", row, num_signs)
         for number, signer in enumerate(cast):
             rng = np.random.default_rng((lexicon_seed, row, first_signer + number))
             performance = perform(sign, signer.body.rig, signer.style, rng, FPS)
-            clip = filmed(performance, signer, sign.gloss, rng)
+            clip = observe_performance(performance, signer, sign.gloss, rng)
             # A service indexes every clip mirrored, too; here a left-handed signer counts as filmed in a mirror.
             clips.append(mirrored(clip) if signer.style.leading == "left" else clip)
     if kept is not None:
-        keep(kept, clips)
+        write_kept(kept, clips)
     return clips
 
 
-def filmed(performance: Performance, signer: Signer, gloss: str, rng: np.random.Generator) -> Sequence61:
-    """A performance as a pose estimator sees it."""
+def observe_performance(performance: Performance, signer: Signer, gloss: str, rng: np.random.Generator) -> Sequence61:
+    """A performance as a pose estimator would observe it."""
     rig = signer.body.rig
-    world = pose_landmarks(rig, pose_bones(rig, performance.rotations, performance.root)).astype(np.float64)
+    world = pose_landmarks(rig, pose_bones(rig, performance.rotations)).astype(np.float64)
     if performance.fps != FPS:
         num_frames = max(1, int(len(world) * FPS / performance.fps))
         world = world[np.minimum((np.arange(num_frames) * performance.fps / FPS).astype(int), len(world) - 1)]
-    keypoints, confidence = see(world, random_filming(rng), rng, FPS)
+    keypoints, confidence = simulate_estimator(world, random_conditions(rng), rng, FPS)
     return make_sequence(keypoints, confidence, gloss, signer.id)
 
 
 def reenacted(
-    folder: Path, num_bodies: int, first_signer: int, left_out: frozenset[str], tell: Tell = _tell_nobody
+    folder: Path,
+    num_bodies: int,
+    first_signer: int,
+    left_out: frozenset[str],
+    on_progress: OnProgress = ignore_progress,
 ) -> tuple[list[Sequence61], list[str]]:
     """Every clip of a folder of landmarks performed by several bodies, and why others could not be.
 
     Raises:
         DataError: not one can be performed.
     """
-    cast = [cast_signer(Mannequins(), first_signer + number, CAST_SEED) for number in range(num_bodies)]
+    cast = [sample_signer(Mannequins(), first_signer + number, CAST_SEED) for number in range(num_bodies)]
     files = [file for file in landmark_files(folder) if gloss_of(file) not in left_out]
     clips, failed = [], []
     for row, file in enumerate(files):
-        tell("re-enacting", row, len(files))
+        on_progress("re-enacting", row, len(files))
         try:
-            seen = read_landmarks(file)
+            landmarks = read_clip_landmarks(file)
         except (PoseError, ClipError) as error:
             failed.append(str(error))
             continue
         for number, signer in enumerate(cast):
             rng = np.random.default_rng((row, first_signer + number))
             # The file, not the gloss: two clips of a gloss are not the same movement.
-            clips.append(filmed(reenact(seen, signer.body.rig, file.stem), signer, file.stem, rng))
+            clips.append(observe_performance(reenact(landmarks, signer.body.rig, file.stem), signer, file.stem, rng))
     if not clips:
         raise DataError(f"none of the {len(files)} clips of {folder} can be re-enacted; {failed[0] if failed else ''}")
     return clips, failed
@@ -212,7 +212,7 @@ def _short(wanted: dict[str, int]) -> str:
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def keep(file: Path, clips: Iterable[Sequence61]) -> None:
+def write_kept(file: Path, clips: Iterable[Sequence61]) -> None:
     """Write clips such that `read_kept` reads them, or nothing."""
     clips = list(clips)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def keep(file: Path, clips: Iterable[Sequence61]) -> None:
 
 
 def read_kept(file: Path) -> list[Sequence61]:
-    """The inverse of `keep`.
+    """The inverse of `write_kept`.
 
     Raises:
         DataError: the file is damaged.
@@ -242,5 +242,7 @@ def read_kept(file: Path) -> list[Sequence61]:
             parts = [np.split(stored[name], ends) for name in ("keypoints", "known", "points")]
             names = zip(stored["glosses"].tolist(), stored["signers"].tolist(), strict=True)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} does not hold kept clips ({error}); delete it, and they are performed anew") from error
+        raise DataError(
+            f"{file} does not hold kept clips ({error}); delete it, and they are performed again"
+        ) from error
     return [Sequence61(*arrays, *both) for *arrays, both in zip(*parts, names, strict=True)]

@@ -1,4 +1,4 @@
-"""Whole clips to vectors, and clips looked up among others by the protocol of `training.evaluate`."""
+"""Clips to vectors, and the evaluation of such vectors by the protocol of `training.evaluate`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,37 +7,38 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from index.metrics import RetrievalMetrics
 from model.encoder import Encoding, Flags, Floats
 from model.errors import NoSignerError
 from model.pooling import pool
 from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
 from training.evaluate.baselines import Feature, encode_signing
-from training.evaluate.metrics import Metrics
 from training.evaluate.protocol import VectorRanker, evaluate
+from training.progress import ignore_progress
 from training.sl_slr.config import Data
 from training.sl_slr.network import SkeletonEncoder
 from training.sl_slr.sequences import Sequence61, mirrored, whole, windows
 
 ToVector = Callable[[Sequence61], Floats]
-"""A clip to a vector of unit length; raises NoSignerError where there is nothing to go by."""
+"""A clip to a vector of unit length; raises NoSignerError where it shows no hand."""
 
 
 @dataclass(frozen=True)
 class TorchEncoder:
-    """A network that clips are encoded with."""
+    """Encodes clips with a network."""
 
     network: SkeletonEncoder
     data: Data
 
     @torch.no_grad()
     def encode(self, clip: Sequence61) -> Encoding:
-        """Embedding and activity of the whole clip, or of its windows, as it was cut in training.
+        """Embedding and activity of the whole clip, or of its windows, as `data.cut` says.
 
         Raises:
             NoSignerError: no hand was found in the clip.
         """
-        rows = cut(clip, self.data)
+        rows = encoder_rows(clip, self.data)
         encoded = self.network.eval()(torch.from_numpy(clip.keypoints[rows]), torch.from_numpy(clip.known[rows]))
         return Encoding(encoded.embedding.numpy(), encoded.activity_logits.sigmoid().numpy())
 
@@ -47,8 +48,8 @@ class TorchEncoder:
         return pool(encoding.embedding, encoding.activity)
 
 
-def cut(clip: Sequence61, data: Data) -> np.ndarray:
-    """Rows of what the encoder sees of a clip: [N, num_frames].
+def encoder_rows(clip: Sequence61, data: Data) -> np.ndarray:
+    """Rows of the frames that the encoder takes of a clip: [N, num_frames].
 
     Raises:
         NoSignerError: no hand was found in the clip.
@@ -60,11 +61,11 @@ def cut(clip: Sequence61, data: Data) -> np.ndarray:
         return whole(clip.num_frames, data.num_frames)[None]
     rows = windows(clip.num_frames, data.fps, data.num_frames, data.stride_frames)
     shown = hands[rows].any(axis=1)
-    # A service leaves windows out in which no hand was found; here too, unless a slow rate passes every found one over.
+    # As in serving, windows without a hand are left out, unless at a low frame rate no window has one.
     return rows[shown] if shown.any() else rows
 
 
-def by_hand(feature: Feature) -> ToVector:
+def baseline_vectors(feature: Feature) -> ToVector:
     """The vectors of a landmark baseline."""
 
     def to_vector(clip: Sequence61) -> Floats:
@@ -72,29 +73,6 @@ def by_hand(feature: Feature) -> ToVector:
         return pool(encoding.embedding, encoding.activity)
 
     return to_vector
-
-
-def side_by_side(first: ToVector, second: ToVector) -> ToVector:
-    """Vectors whose cosine is the mean of both cosines."""
-
-    def to_vector(clip: Sequence61) -> Floats:
-        joined: Floats = (np.concatenate([first(clip), second(clip)]) / np.sqrt(2.0)).astype(np.float32)
-        return joined
-
-    return to_vector
-
-
-def remembered(to_vector: ToVector) -> ToVector:
-    """The same, each clip worked on once."""
-    # The clip is held beside its vector: the id of one that is gone would be given to another.
-    held: dict[int, tuple[Sequence61, Floats]] = {}
-
-    def recalled(clip: Sequence61) -> Floats:
-        if id(clip) not in held:
-            held[id(clip)] = (clip, to_vector(clip))
-        return held[id(clip)][1]
-
-    return recalled
 
 
 def vectors(to_vector: ToVector, clips: Sequence[Sequence61]) -> Floats:
@@ -109,35 +87,31 @@ def vectors(to_vector: ToVector, clips: Sequence[Sequence61]) -> Floats:
     return np.stack([np.zeros(dim, np.float32) if vector is None else vector for vector in found])
 
 
-def look_up(
-    to_vector: ToVector, gallery: Sequence[Sequence61], queries: Sequence[Sequence61], *, turned: bool = False
-) -> Metrics:
+def evaluate_vectors(
+    to_vector: ToVector, gallery: Sequence[Sequence61], queries: Sequence[Sequence61], *, also_mirrored: bool = False
+) -> RetrievalMetrics:
     """How well queries find their gloss in a gallery; both may hold clips that can't be used, queries then miss.
 
     Args:
-        to_vector: makes vectors.
+        to_vector: encodes a clip.
         gallery: is searched.
         queries: are looked up.
-        turned: put every clip into the gallery mirrored, too, as a service does.
+        also_mirrored: index every clip of the gallery mirrored, too, as the service does.
 
     Raises:
         EvaluationError: no query has a gloss of the gallery, or no clip of the gallery can be used.
     """
-    listed = {}
+    by_name = {}
     for kind, clips in (("gallery", gallery), ("query", queries)):
         for number, clip in enumerate(clips):
-            listed[f"{kind} {number} {clip.name}"] = clip
-    entries = {name: ListedClip(name, Path(name), Path(name), clip.gloss) for name, clip in listed.items()}
+            by_name[f"{kind} {number} {clip.name}"] = clip
+    entries = {name: ListedClip(name, Path(name), Path(name), clip.gloss) for name, clip in by_name.items()}
 
-    def of_listed(entry: ListedClip, mirror: bool) -> Floats:
-        clip = listed[entry.video_id]
+    def listed_to_vector(entry: ListedClip, mirror: bool) -> Floats:
+        clip = by_name[entry.video_id]
         return to_vector(mirrored(clip) if mirror else clip)
 
-    known = [entry for name, entry in entries.items() if name.startswith("gallery")]
-    asked = [entry for name, entry in entries.items() if name.startswith("query")]
-    ranker = VectorRanker(of_listed, "0" * 12, known, _tell_nobody, mirrored=turned)
-    return evaluate(ranker, known, asked, _tell_nobody).metrics
-
-
-def _tell_nobody(phase: str, done: int, total: int) -> None:
-    return
+    gallery_entries = [entry for name, entry in entries.items() if name.startswith("gallery")]
+    query_entries = [entry for name, entry in entries.items() if name.startswith("query")]
+    ranker = VectorRanker(listed_to_vector, "0" * 12, gallery_entries, ignore_progress, mirrored=also_mirrored)
+    return evaluate(ranker, gallery_entries, query_entries, ignore_progress).metrics

@@ -1,9 +1,9 @@
 """From a run to the file that serves: `python -m training.sl_slr.export CHECKPOINT OUT.onnx`.
 
-The file takes keypoints as `training.landmarks.observe` gives them, hands bridged over gaps of at most half a second:
+The file takes keypoints as `model.skeleton.landmarks.observe` gives them, hands bridged over gaps up to half a second:
 
     keypoints  float32 [N, T, 61, 3]  metres, x to the signer's left, y up, z to the camera; from anywhere
-    known      bool    [N, T, 61]     confidence of at least 0.5, or bridged; what `keypoints` says elsewhere is ignored
+    known      bool    [N, T, 61]     confidence of at least 0.5, or bridged; `keypoints` are ignored elsewhere
     embedding  float32 [N, D]         not normalised
     activity   float32 [N, 2]         logits of the left and the right hand
 
@@ -15,10 +15,6 @@ the hash of the file, as for every encoder.
 import copy
 import hashlib
 import json
-import logging
-import os
-import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,25 +30,33 @@ from torch import Tensor, nn
 
 from model.encoder import Flags, Floats
 from model.errors import ExportError
-from model.export import OPSET, TOLERANCE, halve, store_halves, strip_traces_of_the_exporter
-from model.metadata import CONTRACT, KEY
+from model.network.onnx_files import (
+    PARITY_BATCHES,
+    TOLERANCE,
+    halve,
+    require_parity,
+    store_halves,
+    strip_exporter_metadata,
+    trace_graph,
+    written_in_one_step,
+)
+from model.runtime.metadata import CONTRACT, KEY
 from model.skeleton.kinematics import NUM_KEYPOINTS
 from training.commands import refusals
 from training.errors import ConfigError
-from training.sl_slr.encode import cut
+from training.sl_slr.encode import encoder_rows
 from training.sl_slr.network import SkeletonEncoder
 from training.sl_slr.sequences import Sequence61, landmark_files, read_sequence
-from training.sl_slr.state import Trained, read_trained
+from training.sl_slr.state import TrainedSkeletonEncoder, read_trained
 
 KIND = "skeleton"
 FORM = "metres"
 PRECISIONS = ("fp32", "fp16-stored")
-PARITY_BATCHES = (1, 3)
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written and how far it is from the network."""
+    """The written file and its difference from the network."""
 
     path: Path
     encoder_id: str
@@ -62,7 +66,7 @@ class ExportReport:
 
 
 class EncoderGraph(nn.Module):
-    """What the ONNX file computes."""
+    """The computation of the ONNX file."""
 
     def __init__(self, network: SkeletonEncoder) -> None:
         super().__init__()
@@ -75,25 +79,25 @@ class EncoderGraph(nn.Module):
 
 
 def export(
-    trained: Trained, out: Path, *, precision: str = "fp16-stored", clips: Sequence[Sequence61] = ()
+    trained: TrainedSkeletonEncoder, out: Path, *, precision: str = "fp16-stored", clips: Sequence[Sequence61] = ()
 ) -> ExportReport:
-    """Write an encoder file and prove that it computes what the network computes.
+    """Write an encoder file after checking that it computes what the network computes.
 
     Args:
         trained: the network; it was trained on windows.
-        out: where the file goes; replaced in one step once it is proven.
+        out: the file; replaced in one step once parity is checked.
         precision: `fp32`, or `fp16-stored` for weights in halves and arithmetic in float32.
-        clips: whose windows are compared too, beside random ones.
+        clips: whose windows are compared, beside random ones.
 
     Raises:
         ExportError: the file disagrees with the network; it is deleted.
-        ConfigError: the network saw whole clips, which no service cuts.
+        ConfigError: the network was trained on whole clips, but a service takes windows.
     """
     if precision not in PRECISIONS:
         raise ExportError(f"precision is {precision!r}; allowed are {', '.join(PRECISIONS)}")
     if trained.config.data.cut != "window":
         raise ConfigError(
-            f"the run learned from data.cut={trained.config.data.cut}; a service cuts windows: train with"
+            f"the run was trained with data.cut={trained.config.data.cut}; a service takes windows: train with"
             " data.cut=window (the preset serving does)"
         )
     network = trained.network.encoder
@@ -101,25 +105,16 @@ def export(
     if precision == "fp16-stored":
         store_halves(proto)
     helper.set_model_props(proto, {KEY: json.dumps(metadata(trained, precision))})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part")
-    os.close(handle)
-    staged = Path(name)
-    try:
-        onnx.save_model(proto, staged)
-        meant = replace(trained, network=copy.deepcopy(trained.network))
+    with written_in_one_step(proto, out) as staged:
+        expected = replace(trained, network=copy.deepcopy(trained.network))
         if precision == "fp16-stored":
-            halve(meant.network)
-        errors = compare(meant, staged, clips, TOLERANCE[precision])
-        staged.chmod(0o644)
-        staged.replace(out)
-    finally:
-        staged.unlink(missing_ok=True)
+            halve(expected.network)
+        errors = compare(expected, staged, clips, TOLERANCE[precision])
     content = out.read_bytes()
     return ExportReport(out, hashlib.sha256(content).hexdigest()[:12], len(content), errors)
 
 
-def weighed(trained: Trained, kept_share: float) -> Trained:
+def with_kept_share(trained: TrainedSkeletonEncoder, kept_share: float) -> TrainedSkeletonEncoder:
     """The same network with another share of the kept values in its embedding.
 
     Raises:
@@ -128,15 +123,15 @@ def weighed(trained: Trained, kept_share: float) -> Trained:
     config = trained.config.network
     if not config.kept:
         raise ConfigError(
-            "the run keeps no values beside what is learned (network.kept=0), so there is no share to set"
+            "the run has no kept values beside the learned part (network.kept=0), so there is no share to set"
         )
     trained.network.encoder.config = changed = replace(config, kept_share=kept_share)
     note = f"{trained.provenance}; share of the kept values {kept_share} instead of {config.kept_share}"
     return replace(trained, config=replace(trained.config, network=changed), provenance=note)
 
 
-def metadata(trained: Trained, precision: str) -> dict[str, Any]:
-    """What the file says about itself."""
+def metadata(trained: TrainedSkeletonEncoder, precision: str) -> dict[str, Any]:
+    """The metadata of the file."""
     data, encoder = trained.config.data, trained.network.encoder
     return {
         "contract": CONTRACT,
@@ -157,27 +152,20 @@ def trace(network: SkeletonEncoder) -> onnx.ModelProto:
     keypoints = torch.zeros((2, network.num_frames, NUM_KEYPOINTS, 3))
     known = torch.ones(keypoints.shape[:3], dtype=torch.bool)
     count = torch.export.Dim("N")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's talk about its own internals
-        program = torch.onnx.export(
-            EncoderGraph(network).eval(),
-            (keypoints, known),
-            input_names=["keypoints", "known"],
-            output_names=["embedding", "activity"],
-            dynamic_shapes={"keypoints": {0: count}, "known": {0: count}},
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise ExportError("torch wrote no graph")
-    proto: onnx.ModelProto = program.model_proto
-    strip_traces_of_the_exporter(proto)
+    proto = trace_graph(
+        EncoderGraph(network).eval(),
+        (keypoints, known),
+        ["keypoints", "known"],
+        ["embedding", "activity"],
+        ({0: count}, {0: count}),
+    )
+    strip_exporter_metadata(proto)
     return proto
 
 
-def compare(trained: Trained, path: Path, clips: Sequence[Sequence61], tolerance: float) -> dict[str, float]:
+def compare(
+    trained: TrainedSkeletonEncoder, path: Path, clips: Sequence[Sequence61], tolerance: float
+) -> dict[str, float]:
     """Largest relative difference between torch and the file, per kind of sequence.
 
     Raises:
@@ -186,14 +174,12 @@ def compare(trained: Trained, path: Path, clips: Sequence[Sequence61], tolerance
     session = open_file(path)
     network, rng = trained.network.encoder, np.random.default_rng(0)
     shape = (network.num_frames, NUM_KEYPOINTS)
-    asked = {f"{num} random": (_random(rng, num, shape), rng.random((num, *shape)) < 0.9) for num in PARITY_BATCHES}
+    inputs = {f"{num} random": (_random(rng, num, shape), rng.random((num, *shape)) < 0.9) for num in PARITY_BATCHES}
     for clip in clips:
-        rows = cut(clip, trained.config.data)
-        asked[clip.name] = (clip.keypoints[rows], clip.known[rows])
-    errors = {name: difference(network, session, *inputs) for name, inputs in asked.items()}
-    if bad := {kind: error for kind, error in errors.items() if not error <= tolerance}:
-        raise ExportError(f"the file differs from the network by {bad}; allowed is {tolerance}. It was deleted")
-    return errors
+        rows = encoder_rows(clip, trained.config.data)
+        inputs[clip.name] = (clip.keypoints[rows], clip.known[rows])
+    errors = {name: difference(network, session, *arrays) for name, arrays in inputs.items()}
+    return require_parity(errors, tolerance)
 
 
 def _random(rng: np.random.Generator, num: int, shape: tuple[int, int]) -> Floats:
@@ -235,7 +221,7 @@ def main(
         files = landmark_files(poses)[:3] if poses is not None else []
         clips = [read_sequence(file, "") for file in files]
         trained = read_trained(source)
-        trained = trained if kept_share is None else weighed(trained, kept_share)
+        trained = trained if kept_share is None else with_kept_share(trained, kept_share)
         report = export(trained, out, precision=precision, clips=clips)
     typer.echo(f"{report.path}: encoder {report.encoder_id}, {report.num_bytes / 1e6:.2f} MB, {precision}")
     for kind, largest in report.max_relative_error.items():

@@ -13,7 +13,7 @@ def views_agree(first: Tensor, second: Tensor) -> Tensor:
     return functional.mse_loss(first, second)
 
 
-def clip_tells_view(predicted: Tensor, first: Tensor) -> Tensor:
+def clip_predicts_view(predicted: Tensor, first: Tensor) -> Tensor:
     """SL-SLR's second term: MSE(predictor(z), stopgrad(z1)).
 
     Args:
@@ -24,7 +24,7 @@ def clip_tells_view(predicted: Tensor, first: Tensor) -> Tensor:
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """SimCLR (Chen et al., 2020): every view among all others of the batch has to find its fellow.
+    """SimCLR (Chen et al., 2020): every view has to find its partner among all others of the batch.
 
     -log exp(cos(i, j) / t) / sum_{k != i} exp(cos(i, k) / t), the mean over all 2 B views.
     """
@@ -32,8 +32,8 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     logits = views @ views.T / temperature
     logits.fill_diagonal_(-torch.inf)
     num = len(first)
-    fellows = torch.arange(2 * num, device=views.device).roll(num)
-    return functional.cross_entropy(logits, fellows)
+    partners = torch.arange(2 * num, device=views.device).roll(num)
+    return functional.cross_entropy(logits, partners)
 
 
 def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
@@ -41,7 +41,7 @@ def queue_nce(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> 
 
     Args:
         query: [B, D].
-        key: [B, D] by the slow network; it gets no gradient.
+        key: [B, D] by the momentum network; it gets no gradient.
         queue: [Q, D] keys of earlier batches, of unit length.
         temperature: of the softmax.
     """

@@ -1,6 +1,6 @@
-"""The encoder of keypoint sequences, and what stands on it while it learns.
+"""The encoder of keypoint sequences, and the projector and predictor of pretraining.
 
-The encoder sees directions and places that do not depend on who is seen how large and where: unit vectors along the
+The encoder takes directions and positions that do not depend on the size and place of a signer: unit vectors along the
 bones of hands and arms, and wrists and index fingertips in shoulder widths. Bringing keypoints into that form is part
 of the network, so nothing before it can disagree with the weights.
 """
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.skeleton.features import DEPTH_WEIGHT, WRIST_WEIGHT
 from model.skeleton.kinematics import BONES, L_SHOULDER, L_WRIST, LEFT_HAND, NOSE, R_SHOULDER, R_WRIST, RIGHT_HAND
-from model.skeleton.signing import DEPTH_WEIGHT, WRIST_WEIGHT
 from training.sl_slr.config import Network
 
 HANDS = ((LEFT_HAND, L_WRIST), (RIGHT_HAND, R_WRIST))
@@ -29,20 +29,20 @@ INDEX_TIP = 8
 
 @dataclass(frozen=True)
 class Described:
-    """A sequence in the encoder's terms; zero where unknown."""
+    """A sequence as the features that the encoder takes; zero where unknown."""
 
     plain: Tensor
-    """[N, T, 2, 63] of the left and the right hand: what the training-free vector is made of."""
+    """[N, T, 2, 63] of the left and the right hand: those of the training-free vector."""
     more: Tensor
     """[N, T, F] unit vectors along the arms; wrists and index fingertips from the nose; one wrist from the other."""
     there: Tensor
     """[N, T, 2] the whole hand is known."""
     stats: Tensor
-    """[N, 2, 6] of each hand over the sequence: what its activity is told from."""
+    """[N, 2, 6] of each hand over the sequence: the features of its activity."""
 
 
 class Describe(nn.Module):
-    """Keypoints to what the encoder sees."""
+    """Keypoints to the features that the encoder takes."""
 
     flatten: Tensor
 
@@ -79,14 +79,14 @@ def centred(points: Tensor, known: Tensor) -> Tensor:
         points: [N, T, 61, 3], 0 where unknown.
         known: [N, T, 61].
     """
-    seen = (known[:, :, L_SHOULDER] & known[:, :, R_SHOULDER])[..., None].float()
-    count = seen.sum(dim=1, keepdim=True).clamp(min=1.0)
+    valid = (known[:, :, L_SHOULDER] & known[:, :, R_SHOULDER])[..., None].float()
+    count = valid.sum(dim=1, keepdim=True).clamp(min=1.0)
     left, right = points[:, :, L_SHOULDER], points[:, :, R_SHOULDER]
     middle = (left + right) / 2.0
-    usual = (middle * seen).sum(dim=1, keepdim=True) / count
-    origin = torch.where(seen > 0, middle, usual)
+    usual = (middle * valid).sum(dim=1, keepdim=True) / count
+    origin = torch.where(valid > 0, middle, usual)
     lengths = ((left - right).square().sum(dim=-1, keepdim=True) + 1e-12).sqrt()
-    width = ((lengths * seen).sum(dim=1, keepdim=True) / count).clamp(min=1e-3)
+    width = ((lengths * valid).sum(dim=1, keepdim=True) / count).clamp(min=1e-3)
     return (points - origin[:, :, None]) / width[:, :, None] * known[..., None]
 
 
@@ -98,24 +98,24 @@ def _more(points: Tensor, known: Tensor) -> Tensor:
     ways = [(NOSE, end) for end in (L_WRIST, R_WRIST, *tips)] + [(L_WRIST, R_WRIST)]
     places = torch.stack([points[:, :, end] - points[:, :, start] for start, end in ways], dim=2)
     both = torch.cat([functional.normalize(arms, dim=-1), places], dim=2)
-    seen = torch.stack([known[:, :, start] & known[:, :, end] for start, end in (*lines, *ways)], dim=2)
-    return (both * seen[..., None]).flatten(2)
+    valid = torch.stack([known[:, :, start] & known[:, :, end] for start, end in (*lines, *ways)], dim=2)
+    return (both * valid[..., None]).flatten(2)
 
 
 def _stats(points: Tensor, known: Tensor, there: Tensor) -> Tensor:
     """[N, 2, 6] per hand: height of the wrist (mean, highest), height of the hand, movement, share found, of wrists."""
     rows = []
     for side, (hand, wrist) in enumerate(HANDS):
-        found, seen = there[:, :, side].float(), known[:, :, wrist].float()
-        num_found, num_seen = found.sum(dim=1).clamp(min=1.0), seen.sum(dim=1).clamp(min=1.0)
+        found, valid = there[:, :, side].float(), known[:, :, wrist].float()
+        num_found, num_valid = found.sum(dim=1).clamp(min=1.0), valid.sum(dim=1).clamp(min=1.0)
         height = points[:, :, wrist, 1]
-        highest = torch.where(seen > 0, height, -5.0).amax(dim=1)
+        highest = torch.where(valid > 0, height, -5.0).amax(dim=1)
         fingers = points[:, :, hand] * found[..., None, None]
         mean = fingers.sum(dim=1) / num_found[:, None, None]
         squares = ((fingers - mean[:, None]) * found[..., None, None]).square().sum(dim=(1, 3))
         movement = (squares / num_found[:, None] + 1e-12).sqrt().mean(dim=1)
-        wrists = (height * seen).sum(dim=1) / num_seen
-        share, shown = found.mean(dim=1), seen.mean(dim=1)
+        wrists = (height * valid).sum(dim=1) / num_valid
+        share, shown = found.mean(dim=1), valid.mean(dim=1)
         rows.append(torch.stack([wrists, highest, mean[..., 1].mean(dim=1), movement, share, shown], dim=-1))
     return torch.stack(rows, dim=1)
 
@@ -142,14 +142,14 @@ class Block(nn.Module):
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder gives for N sequences."""
+    """Output of the encoder for N sequences."""
 
     embedding: Tensor
     """[N, D] not normalised."""
     activity_logits: Tensor
     """[N, 2] left, right."""
     learned: Tensor
-    """[N, dim] the part that the losses shape."""
+    """[N, dim] the part that the losses train."""
 
 
 class SkeletonEncoder(nn.Module):
@@ -178,8 +178,8 @@ class SkeletonEncoder(nn.Module):
         """Encode [N, T, 61, 3] keypoints, of which [N, T, 61] are known."""
         described = self.describe(keypoints, known)
         logits = self.activity(described.stats).squeeze(-1)
-        seen = torch.cat([described.plain.flatten(2), described.more, described.there.float()], dim=-1)
-        learned = self.head(self.blocks(self.frame(seen) + self.times).mean(dim=1))
+        features = torch.cat([described.plain.flatten(2), described.more, described.there.float()], dim=-1)
+        learned = self.head(self.blocks(self.frame(features) + self.times).mean(dim=1))
         if not self.config.kept:
             return Encoded(learned, logits, learned)
         kept = self.kept(described, logits)
@@ -192,7 +192,7 @@ class SkeletonEncoder(nn.Module):
 
     def kept(self, described: Described, logits: Tensor) -> Tensor:
         """[N, F] of unit length: the first cosines over time of the plain values, of hands that do not rest."""
-        # What the losses want must not change what counts as resting.
+        # The losses must not change what counts as resting.
         gate = (2.0 * logits.detach().sigmoid()).clamp(max=1.0)
         gated = (described.plain * gate[:, None, :, None]).flatten(2)
         return functional.normalize(torch.einsum("kt,ntf->nkf", self.cosines, gated).flatten(1), dim=1)
@@ -213,7 +213,7 @@ class Projected:
     z: Tensor
     """[B, P] what the losses compare."""
     raw: Tensor
-    """[B, P] the same before it is normalised: here a collapse shows."""
+    """[B, P] the same before normalisation, where a collapse can be measured."""
     encoded: Encoded
 
 

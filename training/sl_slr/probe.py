@@ -1,4 +1,4 @@
-"""What can be read out of frozen vectors: a linear classifier, with all labels or a few."""
+"""Linear probe of frozen vectors, with all labels or a share of them."""
 
 from collections.abc import Sequence
 
@@ -19,12 +19,12 @@ def probe(train: Floats, glosses: Sequence[str], test: Floats, truth: Sequence[s
     """Top-1 accuracy, in percent, of a linear classifier on frozen vectors.
 
     Args:
-        train: [N, D] vectors to learn from.
+        train: [N, D] vectors to train on.
         glosses: [N] of them.
-        test: [M, D] vectors to tell.
+        test: [M, D] vectors to classify.
         truth: [M] their glosses.
-        share: of every gloss's training clips, how many have a label, in (0, 1]; one at least.
-        seed: draws which.
+        share: of every gloss's training clips, how many keep their label, in (0, 1]; one at least.
+        seed: of the choice.
 
     Raises:
         EvaluationError: a test gloss is not in the training set, or the share is none.
@@ -38,9 +38,9 @@ def probe(train: Floats, glosses: Sequence[str], test: Floats, truth: Sequence[s
     labels = np.array([number[gloss] for gloss in glosses])
     rows = labelled(labels, share, seed)
     mean, deviation = train.mean(axis=0), train.std(axis=0) + 1e-6
-    known, asked = (torch.from_numpy((part - mean) / deviation).float() for part in (train[rows], test))
-    guessed = _fit(known, torch.from_numpy(labels[rows]), len(names))(asked).argmax(dim=1).numpy()
-    return 100.0 * float((guessed == np.array([number[gloss] for gloss in truth])).mean())
+    train_inputs, test_inputs = (torch.from_numpy((part - mean) / deviation).float() for part in (train[rows], test))
+    predicted = _fit(train_inputs, torch.from_numpy(labels[rows]), len(names))(test_inputs).argmax(dim=1).numpy()
+    return 100.0 * float((predicted == np.array([number[gloss] for gloss in truth])).mean())
 
 
 def labelled(labels: Ints, share: float, seed: int) -> Ints:
@@ -54,7 +54,7 @@ def labelled(labels: Ints, share: float, seed: int) -> Ints:
 
 
 def _fit(vectors: torch.Tensor, labels: torch.Tensor, num_classes: int) -> nn.Linear:
-    """Multinomial regression by L-BFGS from zero, so that nothing is drawn."""
+    """Multinomial regression by L-BFGS from zero: no randomness."""
     classifier = nn.Linear(vectors.shape[1], num_classes)
     nn.init.zeros_(classifier.weight)
     nn.init.zeros_(classifier.bias)

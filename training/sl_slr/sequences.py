@@ -1,4 +1,4 @@
-"""Keypoint sequences: what is learned from, from real landmarks, and how they are cut."""
+"""Keypoint sequences: those of real landmarks, and which of their frames the encoder takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from model.encoder import Flags, Floats, Ints
+from model.skeleton.features import SkeletonSequence, bridge_hand_gaps, sequence_from_keypoints
 from model.skeleton.kinematics import LEFT_HAND, MIRROR, RIGHT_HAND, mirror_points
 from model.skeleton.landmarks import observe
-from model.skeleton.normal import MIN_CONFIDENCE, hand_activity
+from model.skeleton.normalisation import MIN_CONFIDENCE, hand_activity
 from model.skeleton.rotations import Reals
-from model.skeleton.signing import Signing, bridged_hands, make_signing
 from model.windows import window_starts
+from training.data.poses.landmarks import read_landmarks
 from training.errors import ClipError, DataError
-from training.landmarks import read_landmarks
 
 FPS = 25.0
 """Frames per second of every stored sequence."""
@@ -26,8 +26,8 @@ class Sequence61:
     """One clip of one sign as keypoints, at 25 frames per second."""
 
     keypoints: Floats
-    """[T, 61, 3] metres from between the hips, as `training.landmarks.observe` gives them, hands bridged over gaps of
-    at most half a second; 0 where unknown."""
+    """[T, 61, 3] metres from between the hips, as `model.skeleton.landmarks.observe` gives them, hands bridged over
+    gaps of at most half a second; 0 where unknown."""
     known: Flags
     """[T, 61]."""
     points: Floats
@@ -59,31 +59,31 @@ class Sequence61:
         shares: Floats = (active * np.array(there)).astype(np.float32)
         return shares
 
-    def signing(self) -> Signing:
-        """What the landmark baselines look at."""
+    def signing(self) -> SkeletonSequence:
+        """The features of the landmark baselines."""
         keypoints = np.where(self.known[..., None], self.keypoints, np.nan).astype(np.float64)
-        return make_signing(keypoints)
+        return sequence_from_keypoints(keypoints)
 
 
 def _height(clip: Sequence61, hand: slice) -> Floats:
     """[T] mean height of a hand on the standard body; of its wrist alone where the rest is not known."""
     heights = clip.points[:, hand, 1]
-    seen = clip.known[:, hand]
-    count = seen.sum(axis=1)
-    mean = np.where(seen, heights, 0.0).sum(axis=1) / np.maximum(count, 1)
+    known = clip.known[:, hand]
+    count = known.sum(axis=1)
+    mean = np.where(known, heights, 0.0).sum(axis=1) / np.maximum(count, 1)
     return np.where(count > 0, mean, -np.inf).astype(np.float32)
 
 
 def make_sequence(keypoints: Reals, confidence: Reals, gloss: str, signer: str) -> Sequence61:
-    """A sequence of what was observed.
+    """A sequence of observed keypoints.
 
     Args:
         keypoints: [T, 61, 3] metres at 25 frames per second; NaN where not found.
         confidence: [T, 61] in [0, 1].
-        gloss: what is signed.
-        signer: by whom.
+        gloss: of the sign.
+        signer: who signs.
     """
-    bridged = bridged_hands(keypoints)
+    bridged = bridge_hand_gaps(keypoints)
     found = np.isfinite(bridged).all(axis=-1)
     # What was bridged counts as known, as for the landmark baselines.
     sure = (confidence >= MIN_CONFIDENCE) | np.isnan(keypoints[..., 0])
@@ -91,14 +91,14 @@ def make_sequence(keypoints: Reals, confidence: Reals, gloss: str, signer: str) 
     return Sequence61(
         np.where(known[..., None], bridged, 0.0).astype(np.float32),
         np.asarray(known),
-        make_signing(bridged).points.astype(np.float32),
+        sequence_from_keypoints(bridged).points.astype(np.float32),
         gloss,
         signer,
     )
 
 
 def mirrored(clip: Sequence61) -> Sequence61:
-    """The same as if filmed in a mirror."""
+    """The same as if observe_performance in a mirror."""
     return Sequence61(
         mirror_points(clip.keypoints.astype(np.float64)).astype(np.float32),
         clip.known[:, MIRROR],
@@ -132,7 +132,9 @@ def landmark_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("*.npz")) if folder.is_dir() else []
     if not files:
-        raise DataError(f"{folder} holds no landmarks (*.npz); `python -m training.pose CLIPS {folder}` writes them")
+        raise DataError(
+            f"{folder} holds no landmarks (*.npz); `python -m training.data pose CLIPS {folder}` writes them"
+        )
     return files
 
 
@@ -161,42 +163,42 @@ def shared_glosses(folders: Sequence[str]) -> frozenset[str]:
     Raises:
         DataError: a folder holds no landmarks.
     """
-    seen = [{gloss_of(file) for file in landmark_files(Path(folder))} for folder in folders]
-    return frozenset(gloss for gloss in set().union(*seen) if sum(gloss in one for one in seen) > 1)
+    by_folder = [{gloss_of(file) for file in landmark_files(Path(folder))} for folder in folders]
+    return frozenset(gloss for gloss in set().union(*by_folder) if sum(gloss in one for one in by_folder) > 1)
 
 
-# ------------------------------------------------------------------------------------------------------------- cutting
+# ------------------------------------------------------------------------------------------------------------- windows
 
 
-def whole(num_seen: int, num_frames: int) -> Ints:
+def whole(num_clip_frames: int, num_frames: int) -> Ints:
     """Rows of a whole clip, taken evenly: [num_frames]."""
-    return np.linspace(0, num_seen - 1, num_frames).round().astype(np.int64)
+    return np.linspace(0, num_clip_frames - 1, num_frames).round().astype(np.int64)
 
 
-def windows(num_seen: int, fps: float, num_frames: int, stride_frames: int) -> Ints:
+def windows(num_clip_frames: int, fps: float, num_frames: int, stride_frames: int) -> Ints:
     """Rows of the windows that cover a clip of 25 frames per second: [N, num_frames].
 
     The last ends on the last frame; a clip shorter than a window repeats it.
     """
-    num_sampled = max(1, int(np.ceil(num_seen * fps / FPS - 1e-9)))
+    num_sampled = max(1, int(np.ceil(num_clip_frames * fps / FPS - 1e-9)))
     starts = window_starts(num_sampled, num_frames, stride_frames)
     sampled = np.minimum(starts[:, None] + np.arange(num_frames), num_sampled - 1)
-    rows: Ints = np.minimum(np.floor(sampled * FPS / fps + 1e-9).astype(np.int64), num_seen - 1)
+    rows: Ints = np.minimum(np.floor(sampled * FPS / fps + 1e-9).astype(np.int64), num_clip_frames - 1)
     return rows
 
 
-def random_window(rng: np.random.Generator, num_seen: int, fps: float, num_frames: int, near: float) -> Ints:
+def random_window(rng: np.random.Generator, num_clip_frames: int, fps: float, num_frames: int, near: float) -> Ints:
     """Rows of one window: [num_frames].
 
     Args:
         rng: draws the place, a tenth of the clip around the wanted one.
-        num_seen: frames of the clip.
+        num_clip_frames: frames of the clip.
         fps: of the window.
         num_frames: of the window.
         near: where in the clip it should lie, 0 at its beginning to 1 at its end.
     """
     step = FPS / fps
-    room = max(0.0, num_seen - 1 - step * (num_frames - 1))
+    room = max(0.0, num_clip_frames - 1 - step * (num_frames - 1))
     start = room * np.clip(near + rng.uniform(-0.05, 0.05), 0.0, 1.0)
-    rows: Ints = np.minimum(np.round(start + step * np.arange(num_frames)).astype(np.int64), num_seen - 1)
+    rows: Ints = np.minimum(np.round(start + step * np.arange(num_frames)).astype(np.int64), num_clip_frames - 1)
     return rows

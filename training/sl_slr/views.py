@@ -1,6 +1,6 @@
-"""How a view of a sequence is made: another camera, losses of the estimator, and the shuffle of SL-SLR.
+"""Augmentation of sequences: another camera, errors of a pose estimator, and the shuffle of SL-SLR.
 
-Everything is drawn by the generator that is passed in, and works on whole batches: [B, T, 61, 3] keypoints in metres
+All randomness is of the generator that is passed in. Functions take whole batches: [B, T, 61, 3] keypoints in metres
 and [B, T, 61] flags of which are known.
 """
 
@@ -15,22 +15,22 @@ from training.sl_slr.config import Informative, Views
 View = tuple[Tensor, Tensor]
 """Keypoints and which of them are known."""
 LONGEST_LOSS = 4
-"""Frames for which a view's hand is lost."""
+"""Most frames for which a hand is lost."""
 
 
-def filmed_again(keypoints: Tensor, known: Tensor, views: Views, generator: torch.Generator) -> View:
-    """Seen by another camera and estimator, at another pace."""
-    keypoints, known = paced(keypoints, known, views.pace, generator)
+def augmented(keypoints: Tensor, known: Tensor, views: Views, generator: torch.Generator) -> View:
+    """As seen by another camera and estimator, at another pace."""
+    keypoints, known = time_warped(keypoints, known, views.pace, generator)
     num = len(keypoints)
     angles = math.radians(views.turn_deg) * torch.randn(num, 3, generator=generator) / torch.tensor([3.0, 1.0, 6.0])
     sizes = torch.exp(views.size * torch.randn(num, 1, 1, 3, generator=generator))
     common = torch.exp(views.size * torch.randn(num, 1, 1, 1, generator=generator))
     noise = torch.randn(keypoints.shape, generator=generator) * views.noise * torch.tensor([1.0, 1.0, 2.0])
     turned = keypoints @ rotations(angles).transpose(1, 2)[:, None]
-    return turned * sizes * common + noise, without_hands(known, views.hand_lost, generator)
+    return turned * sizes * common + noise, with_lost_hands(known, views.hand_lost, generator)
 
 
-def paced(keypoints: Tensor, known: Tensor, pace: float, generator: torch.Generator) -> View:
+def time_warped(keypoints: Tensor, known: Tensor, pace: float, generator: torch.Generator) -> View:
     """Faster or slower, earlier or later; the nearest frame is taken, the first and last are held."""
     num, num_frames = known.shape[:2]
     draws = torch.randn(num, 2, generator=generator).clamp(-2.0, 2.0)
@@ -62,7 +62,7 @@ def _about(axis: int, angle: Tensor) -> Tensor:
     return turn
 
 
-def without_hands(known: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+def with_lost_hands(known: Tensor, probability: float, generator: torch.Generator) -> Tensor:
     """Flags with each hand lost, with a probability, for one to four frames at a random place; its wrist stays."""
     num, num_frames = known.shape[:2]
     flags = known.clone()
@@ -80,7 +80,7 @@ def without_hands(known: Tensor, probability: float, generator: torch.Generator)
 
 
 def informative_frames(raised: Tensor, kind: Informative) -> Tensor:
-    """Which frames say what is signed: [B, T].
+    """Which frames are informative: [B, T].
 
     Args:
         raised: [B, T] a hand is raised.
@@ -95,23 +95,23 @@ def informative_frames(raised: Tensor, kind: Informative) -> Tensor:
 
 
 def shuffled(keypoints: Tensor, known: Tensor, informative: Tensor, generator: torch.Generator) -> View:
-    """The frames that say nothing shuffled, each stretch of them within itself; the others stay where they are.
+    """The uninformative frames shuffled, each run of them within itself; the others stay where they are.
 
     Args:
         keypoints: [B, T, 61, 3].
         known: [B, T, 61].
         informative: [B, T].
-        generator: draws the order.
+        generator: of the order.
     """
     return take_frames(keypoints, known, shuffled_rows(informative, generator))
 
 
 def shuffled_rows(informative: Tensor, generator: torch.Generator) -> Tensor:
-    """[B, T] which frame comes at every place."""
+    """[B, T] which frame comes at every position."""
     num_frames = informative.shape[1]
     changes = informative[:, 1:] != informative[:, :-1]
-    stretch = torch.nn.functional.pad(changes.long().cumsum(dim=1), (1, 0))
+    run = torch.nn.functional.pad(changes.long().cumsum(dim=1), (1, 0))
     in_time = torch.arange(num_frames) / num_frames
     at_random = torch.rand(informative.shape, generator=generator)
-    # Stretches follow each other in time, so ordering by stretch first leaves every one in its place.
-    return (stretch + torch.where(informative, in_time, at_random).double()).argsort(dim=1)
+    # Runs follow each other in time, so ordering by run first leaves every one in its place.
+    return (run + torch.where(informative, in_time, at_random).double()).argsort(dim=1)

@@ -13,20 +13,19 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from training.atomic import write_atomically
 from training.errors import OutputError, SynthError
-from training.synth import backgrounds
-from training.synth.assets import DEFAULT_FOLDER, fetch_assets, read_manifest
-from training.synth.bench import as_json, as_markdown, body_source, run_bench
-from training.synth.cast import BodySource
-from training.synth.demo import NUM_SIGNS, QUERIES, make_demo
-from training.synth.files import write_whole
-from training.synth.lexicon import make_signs
-from training.synth.measure_commands import measures
-from training.synth.preview import motion_sheet, people_sheet, picture_bytes
-from training.synth.settings import AS_REAL_CLIPS
-from training.synth.shards import ShardPlan, find_motions, render_shards
-from training.synth.stream import stream_windows
-from training.synth.write import RenderPlan, render_dictionary
+from training.synth.clips.demo import NUM_SIGNS, QUERIES, make_demo
+from training.synth.clips.dictionary import RenderPlan, render_dictionary
+from training.synth.clips.lexicon import make_signs
+from training.synth.clips.preview import motion_sheet, people_sheet, picture_bytes
+from training.synth.clips.shards import ShardPlan, find_motions, render_shards
+from training.synth.clips.signers import BodySource, body_source
+from training.synth.clips.window_stream import stream_windows
+from training.synth.measures.commands import measures
+from training.synth.people.assets import DEFAULT_FOLDER, fetch_assets, read_manifest
+from training.synth.render import backgrounds
+from training.synth.render.random_scene import REAL_CLIP_CLOSENESS
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 cli.add_typer(measures)
@@ -34,8 +33,8 @@ console = Console(stderr=True)
 
 Assets = Annotated[Path, typer.Option("--assets", help="Folder of the bodies' files.")]
 Figures = Annotated[bool, typer.Option("--mannequins", help="Plain figures; needs no download.")]
-Json = Annotated[bool, typer.Option("--json", help="Say the result as JSON.")]
-Seed = Annotated[int, typer.Option(help="Draws everything.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything.")]
 Size = Annotated[str, typer.Option(help="Frame size in pixels, WIDTHxHEIGHT.")]
 Backgrounds = Annotated[Path | None, typer.Option(help="Folder of pictures, used behind half of the clips.")]
 
@@ -57,7 +56,7 @@ def _say(result: dict[str, object], as_json: bool) -> None:
 
 
 def _bodies(assets: Path, mannequins: bool) -> BodySource:
-    return body_source(None if mannequins else str(assets))
+    return body_source(None if mannequins else assets)
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -92,7 +91,7 @@ def render(
     studio: Annotated[bool, typer.Option("--studio", help="A plain studio instead of another room each.")] = False,
     closest: Annotated[
         float, typer.Option(min=1, help="Film clips up to so many times closer than both arms held out need.")
-    ] = AS_REAL_CLIPS,
+    ] = REAL_CLIP_CLOSENESS,
     pictures: Backgrounds = None,
     assets: Assets = DEFAULT_FOLDER,
     mannequins: Figures = False,
@@ -141,7 +140,7 @@ def preview(
         raise typer.BadParameter(f"{out.name} must end in .png, .jpg or .webp")
     sheet = (motion_sheet if motion else people_sheet)(_bodies(assets, mannequins), num=num, seed=seed, size_px=size_px)
     try:
-        write_whole(out, picture_bytes(sheet, out.suffix))
+        write_atomically(out, picture_bytes(sheet, out.suffix))
     except OSError as error:
         raise OutputError(f"{out} can't be written: {error}") from error
     print(out)
@@ -159,7 +158,7 @@ def stream(
     mannequins: Figures = False,
     json_: Json = False,
 ) -> None:
-    """Draw windows for a while and say how fast; a training loop calls stream.stream_windows itself."""
+    """Render windows for a while and report the rate; a training loop calls `stream_windows` itself."""
     windows = stream_windows(
         make_signs(signs, seed),
         _bodies(assets, mannequins),
@@ -192,7 +191,7 @@ def shards_command(
     assets: Assets = DEFAULT_FOLDER,
     mannequins: Figures = False,
 ) -> None:
-    """Draw clips into shards for pretraining; run again to resume. Exits with 1 when none could be drawn."""
+    """Render clips into shards for pretraining; run again to resume. Exits with 1 when none could be rendered."""
     plan = ShardPlan(
         num_clips=clips,
         seed=seed,
@@ -218,13 +217,15 @@ def bench(
     mannequins: Figures = False,
     json_: Json = False,
 ) -> None:
-    """Measure frames per second of drawing and of the whole stream."""
+    """Measure frames per second of rendering and of the whole stream."""
+    from training.bench.synth import as_json, as_markdown, run_bench
+
     folder = None if mannequins else str(assets)
     speeds = run_bench(folder, seconds, tuple(processes or (1, 2)))
     command = "python -m training.synth bench" + (" --mannequins" if mannequins else "")
     table = as_markdown(speeds, folder, command)
     if write is not None:
-        write_whole(write, table.encode())
+        write_atomically(write, table.encode())
     print(as_json(speeds) if json_ else table)
 
 
@@ -242,7 +243,7 @@ def demo(
 
 
 def main() -> None:
-    """Run a command; what the signer refuses is said in one line."""
+    """Run a command; errors of the synthetic signer are printed in one line."""
     try:
         cli()
     except SynthError as error:

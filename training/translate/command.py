@@ -1,38 +1,40 @@
-"""A whole translation run under the eyes of a person: read, train, test, report."""
+"""A whole translation run as the command does it: read the features, start or resume, train, evaluate."""
 
 from pathlib import Path
 
 from training.errors import ConfigError, EvaluationError
-from training.fit.console import display, messages, stop_on_signal
+from training.fit.console import attended, messages
 from training.fit.distributed import join_world
-from training.fit.loop import Report
+from training.fit.loop import StepReport
 from training.translate.config import TranslateConfig
 from training.translate.data import Corpus, read_corpus
-from training.translate.learn import learn_to_translate
-from training.translate.report import Assessment, assess, write_report
-from training.translate.state import Run, Trained, open_run
+from training.translate.loop import train_translator
+from training.translate.report import TranslationResult, evaluate_sentences, write_report
+from training.translate.state import TrainedTranslator, TranslateState, open_run
 
 
-def train(config: TranslateConfig, *, resume: bool) -> tuple[Run, Corpus]:
-    """Start a run or go on with it; one that is done is left as it is.
+def train(config: TranslateConfig, *, resume: bool) -> tuple[TranslateState, Corpus]:
+    """Start a run, or with `resume` continue the one in the output folder, if any.
 
     Raises:
         TrainingError: of any kind; the message says what to do.
         ModelError: a checkpoint can't be read.
     """
-    corpus = read(config)
+    corpus = read_data(config)
     for warning in corpus.warnings:
         messages.print(f"warning: {warning}", style="yellow", markup=False)
     with join_world(config.device) as world:
         if world.size > 1:
-            raise ConfigError(f"{world.size} processes were started; translation is learned in one, without torchrun")
-        run = open_run(config, corpus, world.device, resume=resume)
-        with display(config.output, run.step, describe) as watcher, stop_on_signal() as asked:
-            return learn_to_translate(run, corpus, world, watcher=watcher, stop=lambda: bool(asked)), corpus
+            raise ConfigError(
+                f"{world.size} processes were started; training.translate trains in one, without torchrun"
+            )
+        state = open_run(config, corpus, world.device, resume=resume)
+        with attended(config.output, state.step, describe, world) as (callbacks, stop):
+            return train_translator(state, corpus, world, callbacks=callbacks, stop=stop), corpus
 
 
-def read(config: TranslateConfig) -> Corpus:
-    """The features that a config names.
+def read_data(config: TranslateConfig) -> Corpus:
+    """The features of a config.
 
     Raises:
         ConfigError: none are named.
@@ -43,8 +45,8 @@ def read(config: TranslateConfig) -> Corpus:
     return read_corpus(Path(config.data.folder), config.data.units)
 
 
-def assess_split(trained: Trained, corpus: Corpus, split: str, out: Path | None) -> Assessment:
-    """Translate a split, and leave the report in a folder.
+def evaluate_split(trained: TrainedTranslator, corpus: Corpus, split: str, out: Path) -> TranslationResult:
+    """Translate the sentences of a split, and write the report into a folder.
 
     Raises:
         EvaluationError: there is no such split, or its features are of another width.
@@ -53,13 +55,12 @@ def assess_split(trained: Trained, corpus: Corpus, split: str, out: Path | None)
         raise EvaluationError(
             f"{trained.config.data.folder} has no sentence in the split {split}; there are {', '.join(corpus.splits)}"
         )
-    found = assess(trained, corpus.splits[split])
-    if out is not None:
-        write_report(found, out)
-    return found
+    result = evaluate_sentences(trained, corpus.splits[split])
+    write_report(result, out)
+    return result
 
 
-def describe(report: Report) -> str:
+def describe(report: StepReport) -> str:
     """A report in one line."""
     terms = report.terms
     return (

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from training.assignments import Rules, positive, require
-from training.fit.optimiser import Optimiser
+from training.fit.optimiser import OptimiserConfig
+from training.fit.overrides import Rules, positive, require
 
 Units = Literal["words", "characters"]
 
 
 @dataclass(frozen=True)
 class Data:
-    """What is learned from."""
+    """The features to train on."""
 
     folder: str = ""
-    """Features, as `training.features` leaves them."""
+    """Features, as `training.features` writes them."""
     units: Units = "words"
-    """What a text is made of, and what BLEU counts: words between spaces, or characters, as is usual for Chinese."""
+    """Units of a text, and of BLEU: words between spaces, or characters, as is usual for Chinese."""
     drop_windows: float = 0.2
-    """Up to this share of a sentence's windows is left out whenever it is learned from. Decision."""
+    """Up to this share of the windows of a sentence is left out, anew in every epoch. Decision."""
 
 
 @dataclass(frozen=True)
@@ -29,31 +29,30 @@ class Network:
 
     width: int = 128
     hidden: int = 256
-    """Of the layers between attentions."""
+    """Of the feed-forward layers."""
     heads: int = 4
     encoder_layers: int = 2
     decoder_layers: int = 2
     dropout: float = 0.2
     reach_windows: int = 5
-    """Windows that the entrance looks at together, an odd number: an encoder of short windows sees no movement alone.
-    Decision."""
+    """Windows that the first convolution spans, an odd number: a short window alone shows no movement. Decision."""
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What is asked for, as in Sign Language Transformers: the text, and along the way the glosses."""
+    """Of the text and, beside it, of the glosses, as in Sign Language Transformers."""
 
     words: float = 1.0
     """Weight of the cross-entropy of the text."""
     glosses: float = 1.0
-    """Weight of the CTC loss of the glosses, in sentences that have any; 0 leaves it out."""
+    """Weight of the CTC loss of the glosses, in sentences that have any; 0: without."""
     label_smoothing: float = 0.1
     """Of the text. Decision."""
 
 
 @dataclass(frozen=True)
 class TranslateConfig:
-    """A run. Everything is drawn from the seed."""
+    """A translation run."""
 
     preset: str = "small"
     """Where the settings come from, for the record."""
@@ -62,19 +61,20 @@ class TranslateConfig:
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     losses: Losses = field(default_factory=Losses)
-    optimiser: Optimiser = field(
-        default_factory=lambda: Optimiser(
+    optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(
             learning_rate=1e-3, layer_decay=1.0, betas=(0.9, 0.998), weight_decay=0.01, warmup_steps=100
         )
     )
     beam: int = 4
-    """Sentences that are kept in sight while one is written."""
+    """Width of the beam search."""
     max_units: int = 60
-    """After so many a sentence ends."""
+    """Longest text."""
     seed: int = 0
+    """Of all randomness."""
     steps: int = 800
     minutes: float = math.inf
-    """Minutes of training in all, those before a resume included; the learning rate is at zero when they end."""
+    """Minutes of training in all, earlier parts of the run included; the learning rate is at zero when they end."""
     batch_size: int = 32
     """Sentences."""
     accumulate: int = 1
@@ -83,7 +83,7 @@ class TranslateConfig:
     log_every: int = 50
     save_every: int = 200
     validate_every: int = 100
-    """Steps between two translations of the split `dev`, where there is one: its best BLEU-4 chooses the checkpoint."""
+    """Steps between two translations of the split `dev`, where there is one; the best BLEU-4 chooses the checkpoint."""
 
     def __post_init__(self) -> None:
         """Refuse values that can't be.
@@ -116,7 +116,7 @@ def large() -> TranslateConfig:
     return TranslateConfig(
         preset="large",
         network=Network(width=512, hidden=2048, heads=8, encoder_layers=3, decoder_layers=3, dropout=0.1),
-        optimiser=Optimiser(
+        optimiser=OptimiserConfig(
             learning_rate=5e-4, layer_decay=1.0, betas=(0.9, 0.998), weight_decay=0.001, warmup_steps=500
         ),
         steps=20_000,

@@ -1,10 +1,10 @@
-"""Made-up sentences to be translated: drawn by the synthetic signer, with a text in words of no language.
+"""Made-up sentences for translation: rendered with the synthetic signer, with a text in words of no language.
 
 Every sign of a small lexicon has a word. A sentence is two to five signs in an order that comes nowhere else; its text
 has their words, that of the last sign in second place, as languages do that put the verb there. So the order has to be
-translated too, and no word follows from another: what a model says it has seen.
+translated too, and no word can be guessed from another.
 
-    FOLDER/plan.json        what is drawn
+    FOLDER/plan.json        the settings
     FOLDER/videos/          a video per sentence
     FOLDER/sentences.csv    the list that `training.features` reads, once all are there
 """
@@ -21,38 +21,36 @@ from typing import Literal
 import numpy as np
 
 from model.encoder import Frames
-from training.batch import Report, run
+from training.atomic import write_atomically
+from training.data.listing.sentences import COLUMNS
 from training.errors import OutputError
-from training.sentences import COLUMNS
-from training.synth.bench import body_source
-from training.synth.cast import Signer, cast_signer
-from training.synth.clips import clip_rng, draw, load_signer, take_of
-from training.synth.files import write_whole
-from training.synth.lexicon import make_signs
-from training.synth.motion import perform
-from training.synth.phonology import Sign
-from training.synth.render import Renderer
-from training.synth.rig import Performance
-from training.synth.scene import Scene
-from training.synth.sentences import join
-from training.synth.settings import Variety, random_scene
-from training.synth.video import encode
+from training.parallel import WorkReport, run_parallel
+from training.synth.clips.clip_source import ClipSource, clip_rng
+from training.synth.clips.lexicon import make_signs
+from training.synth.clips.signers import BodySource, Signer, body_source, sample_signer
+from training.synth.language.phonology import Sign
+from training.synth.motion.perform import perform
+from training.synth.motion.sentences import join_performances
+from training.synth.people.rig import Performance
+from training.synth.render.random_scene import SceneVariation, random_scene
+from training.synth.render.scene import Scene
+from training.video_encoding import encode
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 LENGTHS = (2, 3, 4, 5)
 """Signs of a sentence."""
-SAID = 0x5A1D
-"""Keeps the random numbers of what is said apart from those of how."""
-SHARP = Variety(blur_exposures=1)
-"""Rooms, cameras and light as in all clips; no motion blur, which costs three pictures for one."""
+ORDERS = 0x5A1D
+"""Keeps the random numbers of the sentences apart from those of their performance."""
+SHARP = SceneVariation(blur_exposures=1)
+"""Rooms, cameras and light as in all clips; no motion blur, which takes three renderings of a frame."""
 CRF = 23
 _SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is drawn; the same plan gives the same videos on one machine."""
+class CorpusPlan:
+    """Settings of a corpus; the same plan gives the same videos on one machine."""
 
     num_signs: int = 20
     train_signers: int = 10
@@ -71,15 +69,15 @@ class Plan:
         return self.train_signers + self.dev_signers + self.test_signers
 
     def split(self, signer: int) -> Split:
-        """Where a signer belongs."""
+        """The split of a signer."""
         if signer < self.train_signers:
             return "train"
         return "dev" if signer < self.train_signers + self.dev_signers else "test"
 
 
 @dataclass(frozen=True)
-class Saying:
-    """One sentence: who signs what."""
+class SentencePlan:
+    """A sentence to be rendered: who signs what."""
 
     number: int
     signer: int
@@ -93,7 +91,7 @@ class Saying:
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """Its translation."""
         first, *rest = self.signs
         return " ".join(word(sign) for sign in (first, *rest[-1:], *rest[:-1]))
 
@@ -105,12 +103,12 @@ def word(sign: int) -> str:
 
 
 def token(sign: Sign) -> str:
-    """A sign's gloss as one token among others."""
+    """The gloss of a sign as one token."""
     return sign.gloss.replace(" ", "_")
 
 
-def sayings(plan: Plan) -> tuple[Saying, ...]:
-    """All sentences, no two of which are the same; as many of each length as can be.
+def plan_sentences(plan: CorpusPlan) -> tuple[SentencePlan, ...]:
+    """All sentences, no two of them the same; all lengths alike.
 
     Raises:
         OutputError: there are not so many.
@@ -121,12 +119,12 @@ def sayings(plan: Plan) -> tuple[Saying, ...]:
             f"{num} sentences of {plan.num_signs} signs can't all differ; there are to be at least {max(LENGTHS)} signs"
             f" and, of so many signs, at most {len(LENGTHS) * num_pairs} sentences"
         )
-    rng = np.random.default_rng((plan.seed, SAID))
+    rng = np.random.default_rng((plan.seed, ORDERS))
     known: set[tuple[int, ...]] = set()
     made = []
     for number in range(num):
         signs = _new_order(rng, plan.num_signs, LENGTHS[number % len(LENGTHS)], known)
-        made.append(Saying(number, number // plan.per_signer, signs))
+        made.append(SentencePlan(number, number // plan.per_signer, signs))
     return tuple(made)
 
 
@@ -138,12 +136,12 @@ def _new_order(rng: np.random.Generator, num_signs: int, length: int, known: set
             return order
 
 
-def draw_corpus(folder: Path, plan: Plan, assets: Path | None, *, workers: int = 1) -> Report:
-    """Draw the sentences that are not there yet; the list is written when all are.
+def render_corpus(folder: Path, plan: CorpusPlan, assets: Path | None, *, workers: int = 1) -> WorkReport:
+    """Render the sentences that do not exist yet; the list is written when all do.
 
     Args:
         folder: of the corpus.
-        plan: what to draw.
+        plan: of the sentences.
         assets: bodies of people; None for mannequins.
         workers: processes.
 
@@ -153,77 +151,80 @@ def draw_corpus(folder: Path, plan: Plan, assets: Path | None, *, workers: int =
         AssetError: a file of a body is missing or damaged.
     """
     _claim(folder, plan)
-    said = sayings(plan)
-    missing = [one for one in said if not video_of(folder, one).is_file()]
-    failed = run(
+    sentences = plan_sentences(plan)
+    missing = [one for one in sentences if not video_of(folder, one).is_file()]
+    failed = run_parallel(
         missing,
-        partial(draw_sentence, folder=folder, plan=plan, assets=assets),
+        partial(render_sentence, folder=folder, plan=plan, assets=assets),
         name=lambda one: one.name,
         workers=workers,
         phase="sentences",
     )
     if not failed:
-        write_list(folder, plan, said)
-    return Report(len(missing) - len(failed), len(said) - len(missing), failed)
+        write_list(folder, plan, sentences)
+    return WorkReport(len(missing) - len(failed), len(sentences) - len(missing), failed)
 
 
-def draw_sentence(said: Saying, folder: Path, plan: Plan, assets: Path | None) -> None:
-    """Draw one sentence and write its video, whole or not at all."""
-    frames = film(said, plan, assets)
-    write_whole(video_of(folder, said), encode(frames, 25.0, crf=CRF))
+def render_sentence(sentence: SentencePlan, folder: Path, plan: CorpusPlan, assets: Path | None) -> None:
+    """Render one sentence and write its video in one step."""
+    frames = render_frames(sentence, plan, assets)
+    write_atomically(video_of(folder, sentence), encode(frames, 25.0, crf=CRF))
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A sentence as it is performed, before anything is drawn."""
+class PerformedSentence:
+    """A performed sentence, before it is rendered."""
 
     signer: Signer
     scene: Scene
     performance: Performance
     rng: np.random.Generator
-    """For what is still to be drawn at random."""
+    """For the rest of the randomness, in rendering."""
 
 
-def stage(said: Saying, plan: Plan, assets: Path | None) -> Staged:
-    """Perform a sentence in a room of its own; the same whatever else is performed."""
-    signer, lexicon = _signer(said.signer, plan.seed, assets), _lexicon(plan)
-    rng = clip_rng(plan.seed, said.number, said.signer)
-    scene = random_scene(rng, signer.body.rig, plan.size_px, plan.size_px, variety=SHARP)
-    signs = [perform(lexicon[sign], signer.body.rig, signer.style, rng) for sign in said.signs]
-    return Staged(signer, scene, join(signs), rng)
+def perform_sentence(sentence: SentencePlan, plan: CorpusPlan, assets: Path | None) -> PerformedSentence:
+    """Perform a sentence in a scene of its own; it does not depend on other sentences."""
+    signer, lexicon = _signer(sentence.signer, plan.seed, assets), _lexicon(plan)
+    rng = clip_rng(plan.seed, sentence.number, sentence.signer)
+    scene = random_scene(rng, signer.body.rig, plan.size_px, plan.size_px, variation=SHARP)
+    signs = [perform(lexicon[sign], signer.body.rig, signer.style, rng) for sign in sentence.signs]
+    return PerformedSentence(signer, scene, join_performances(signs), rng)
 
 
-def film(said: Saying, plan: Plan, assets: Path | None) -> Iterator[Frames]:
+def render_frames(sentence: SentencePlan, plan: CorpusPlan, assets: Path | None) -> Iterator[Frames]:
     """The frames of a sentence, batch by batch, uint8 [N, H, W, 3]."""
-    renderer, staged = _renderer(plan.size_px), stage(said, plan, assets)
-    size = (plan.size_px, plan.size_px)
-    body = load_signer(renderer, staged.signer, staged.scene)
-    yield from draw(renderer, body, take_of(staged.performance, staged.signer, staged.scene, size, staged.rng))
-    body.release()
+    source, performed = _source(plan, assets), perform_sentence(sentence, plan, assets)
+    clip = source.clip(performed.performance, performed.signer, performed.scene, performed.rng)
+    yield from source.batches(clip)
 
 
 @cache
-def _renderer(size_px: int) -> Renderer:
-    return Renderer(size_px, size_px)
+def _source(plan: CorpusPlan, assets: Path | None) -> ClipSource:
+    return ClipSource(_bodies(assets), seed=plan.seed, size=(plan.size_px, plan.size_px))
+
+
+@cache
+def _bodies(assets: Path | None) -> BodySource:
+    return body_source(assets)
 
 
 @cache
 def _signer(number: int, seed: int, assets: Path | None) -> Signer:
-    return cast_signer(body_source(None if assets is None else str(assets)), number, seed, "right")
+    return sample_signer(_bodies(assets), number, seed, "right")
 
 
 @cache
-def _lexicon(plan: Plan) -> tuple[Sign, ...]:
+def _lexicon(plan: CorpusPlan) -> tuple[Sign, ...]:
     return make_signs(plan.num_signs, plan.seed)
 
 
-def write_list(folder: Path, plan: Plan, said: Sequence[Saying]) -> None:
+def write_list(folder: Path, plan: CorpusPlan, sentences: Sequence[SentencePlan]) -> None:
     """Write sentences.csv."""
     lexicon = _lexicon(plan)
     buffer = io.StringIO()
     table = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
     table.writeheader()
-    for one in said:
+    for one in sentences:
         table.writerow(
             {
                 "name": one.name,
@@ -234,26 +235,26 @@ def write_list(folder: Path, plan: Plan, said: Sequence[Saying]) -> None:
                 "text": one.text,
             }
         )
-    write_whole(folder / "sentences.csv", buffer.getvalue().encode())
+    write_atomically(folder / "sentences.csv", buffer.getvalue().encode())
 
 
-def video_of(folder: Path, said: Saying) -> Path:
+def video_of(folder: Path, sentence: SentencePlan) -> Path:
     """Where a sentence's video lies."""
-    return folder / "videos" / f"{said.name}.mp4"
+    return folder / "videos" / f"{sentence.name}.mp4"
 
 
-def _claim(folder: Path, plan: Plan) -> None:
+def _claim(folder: Path, plan: CorpusPlan) -> None:
     """Write the plan beside its videos, or refuse a folder that holds those of another one."""
     path = folder / "plan.json"
-    wanted = asdict(plan)
+    settings = asdict(plan)
     if path.is_file():
-        there = json.loads(path.read_text(encoding="utf-8"))
+        existing = json.loads(path.read_text(encoding="utf-8"))
         changed = [
-            f"{name} {there.get(name)} there, {value} asked for"
-            for name, value in wanted.items()
-            if there.get(name) != value
+            f"{name} {existing.get(name)} there, {value} requested"
+            for name, value in settings.items()
+            if existing.get(name) != value
         ]
         if changed:
             raise OutputError(f"{folder} holds sentences of another plan ({', '.join(changed)}); give another folder")
         return
-    write_whole(path, json.dumps(wanted, indent=1).encode())
+    write_atomically(path, json.dumps(settings, indent=1).encode())

@@ -1,7 +1,7 @@
 """Features with their sentences, as `training.features` or the code of Sign Language Transformers writes them.
 
-Windows that stand for nothing are padding at the end; PAD, START, END and UNKNOWN come before a text's units, and the
-blank of CTC before the glosses.
+Windows are padded at the end. In vocabularies PAD, START, END and UNKNOWN come before the units of texts, and the blank
+of CTC before the glosses.
 """
 
 import gzip
@@ -29,7 +29,7 @@ ORDER = 41
 """Keeps the random numbers of the order apart from all others."""
 SPLITS = ("train", "dev", "test")
 FIELDS = ("name", "signer", "gloss", "text", "sign")
-SHOWN = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Sample:
 
     name: str
     glosses: tuple[str, ...]
-    """None where they are not known."""
+    """Empty where they are not known."""
     text: tuple[str, ...]
     """Its units."""
     sign: Tensor
@@ -52,19 +52,19 @@ class Corpus:
     splits: dict[str, tuple[Sample, ...]]
     dim: int
     """Of a window."""
-    about: dict[str, Any]
-    """What `features.json` says; empty where there is none."""
+    features_info: dict[str, Any]
+    """`features.json`; empty where there is none."""
     warnings: tuple[str, ...]
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Reads pickles of plain data and tensors, and nothing that would run code."""
+    """Reads pickles of plain data and tensors; everything that could run code is refused."""
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 pickle's own signature
-        """What tensors are put together by.
+        """The constructors of tensors.
 
         Raises:
-            UnpicklingError: something else is asked for.
+            UnpicklingError: the pickle needs something else.
         """
         allowed = {
             ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
@@ -84,7 +84,7 @@ def read_corpus(folder: Path, units: Units) -> Corpus:
     """The splits of a folder.
 
     Raises:
-        DataError: there is nothing to learn from, a file is damaged, or features differ in width.
+        DataError: there is no training sentence, a file is damaged, or features differ in width.
         ManifestError: a sentence is in two splits.
     """
     splits: dict[str, tuple[Sample, ...]] = {}
@@ -92,32 +92,30 @@ def read_corpus(folder: Path, units: Units) -> Corpus:
     for split in SPLITS:
         path = folder / f"{split}.pkl.gz"
         if path.exists():
-            splits[split], said = read_split(path, units)
-            warnings += said
+            splits[split], found = read_split(path, units)
+            warnings += found
     if not splits.get("train"):
-        raise DataError(
-            f"{folder} has no sentence to learn from in train.pkl.gz; python -m training.features writes it"
-        )
+        raise DataError(f"{folder} has no sentence to train on in train.pkl.gz; python -m training.features writes it")
     _check_apart(splits)
     dims = {sample.sign.shape[1]: sample.name for part in splits.values() for sample in part}
     if len(dims) > 1:
         raise DataError(f"{folder} has features of several widths: {', '.join(f'{d} of {n}' for d, n in dims.items())}")
-    about = folder / "features.json"
-    described = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
-    return Corpus(splits, next(iter(dims)), described, tuple(warnings))
+    path = folder / "features.json"
+    features_info = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return Corpus(splits, next(iter(dims)), features_info, tuple(warnings))
 
 
 def _check_apart(splits: dict[str, tuple[Sample, ...]]) -> None:
-    seen: dict[str, str] = {}
+    split_of: dict[str, str] = {}
     for split, samples in splits.items():
         for sample in samples:
-            if sample.name in seen:
-                raise ManifestError(f"{sample.name} is in {seen[sample.name]} and in {split}; a sentence is in one")
-            seen[sample.name] = split
+            if sample.name in split_of:
+                raise ManifestError(f"{sample.name} is in {split_of[sample.name]} and in {split}; a sentence is in one")
+            split_of[sample.name] = split
 
 
 def read_split(path: Path, units: Units) -> tuple[tuple[Sample, ...], list[str]]:
-    """The sentences of a file that can be used, and what a user should know of the others.
+    """The sentences of a file that can be used, and warnings about the others.
 
     Raises:
         DataError: the file is cut short, damaged, or of another form; it is named.
@@ -134,14 +132,14 @@ def read_split(path: Path, units: Units) -> tuple[tuple[Sample, ...], list[str]]
     samples = [_sample(item, path, place, units) for place, item in enumerate(content)]
     usable = tuple(sample for sample in samples if sample.text and len(sample.sign))
     return usable, [
-        *_said(path, "no text and are left out", [one.name for one in samples if not one.text]),
-        *_said(path, "no window and are left out", [one.name for one in samples if not len(one.sign)]),
-        *_said(path, "no gloss; only their text counts", [one.name for one in usable if not one.glosses]),
+        *_warning(path, "no text and are left out", [one.name for one in samples if not one.text]),
+        *_warning(path, "no window and are left out", [one.name for one in samples if not len(one.sign)]),
+        *_warning(path, "no gloss; only their text counts", [one.name for one in usable if not one.glosses]),
     ]
 
 
-def _said(path: Path, what: str, names: Sequence[str]) -> list[str]:
-    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+def _warning(path: Path, what: str, names: Sequence[str]) -> list[str]:
+    shown = ", ".join(names[:MAX_NAMED]) + (", ..." if len(names) > MAX_NAMED else "")
     return [f"{path.name}: {len(names)} sentences have {what}: {shown}"] if names else []
 
 
@@ -162,13 +160,13 @@ def _sample(item: object, path: Path, place: int, units: Units) -> Sample:
 
 
 def units_of(text: str, units: Units) -> tuple[str, ...]:
-    """What a text is made of."""
+    """The units of a text."""
     return tuple(text.split()) if units == "words" else tuple("".join(text.split()))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What can be said: units of texts and glosses, in the order of their numbers."""
+    """Units of texts and glosses, in the order of their numbers."""
 
     words: tuple[str, ...]
     glosses: tuple[str, ...]
@@ -184,7 +182,7 @@ class Vocabulary:
         return [START, *(places.get(unit, UNKNOWN) for unit in text), END]
 
     def encode_glosses(self, glosses: Sequence[str]) -> list[int]:
-        """Numbers of glosses from 1; such that were never learned are left out."""
+        """Numbers of glosses from 1; unknown ones are left out."""
         places = {gloss: 1 + place for place, gloss in enumerate(self.glosses)}
         return [places[gloss] for gloss in glosses if gloss in places]
 
@@ -194,7 +192,7 @@ class Vocabulary:
 
 
 def vocabulary_of(samples: Sequence[Sample]) -> Vocabulary:
-    """All that occurs in some sentences."""
+    """The vocabulary of some sentences."""
     return Vocabulary(
         tuple(sorted({unit for sample in samples for unit in sample.text})),
         tuple(sorted({gloss for sample in samples for gloss in sample.glosses})),
@@ -203,7 +201,7 @@ def vocabulary_of(samples: Sequence[Sample]) -> Vocabulary:
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentences side by side."""
+    """A batch of sentences."""
 
     sign: Tensor
     """[B, T, D], zeros behind the end of each."""
@@ -233,17 +231,17 @@ class Batch:
 def batches(
     samples: Sequence[Sample], vocabulary: Vocabulary, config: TranslateConfig, *, first_batch: int = 0
 ) -> Iterator[Batch]:
-    """Endless batches: every sentence once before any comes again, in another order each time.
+    """Batches without end, in epochs of another order each.
 
-    Which sentences come follows from the number of the batch; which windows are dropped from torch's generator.
+    The sentences of a batch follow from its number, the dropped windows from torch's generator.
     """
-    stream = _places(len(samples), config.seed, first_batch * config.batch_size)
+    stream = _rows(len(samples), config.seed, first_batch * config.batch_size)
     while True:
         chosen = [samples[next(stream)] for _ in range(config.batch_size)]
         yield collate(chosen, vocabulary, config.data.drop_windows)
 
 
-def _places(num: int, seed: int, first: int) -> Iterator[int]:
+def _rows(num: int, seed: int, first: int) -> Iterator[int]:
     epoch, done = divmod(first, num)
     while True:
         order = np.random.default_rng((seed, ORDER, epoch)).permutation(num)
@@ -257,7 +255,7 @@ def collate(samples: Sequence[Sample], vocabulary: Vocabulary, drop_windows: flo
     Args:
         samples: the sentences.
         vocabulary: gives the numbers.
-        drop_windows: up to this share of the windows of each is left out, by torch's generator; never all.
+        drop_windows: up to this share of the windows of each is left out, by torch's generator; at least one stays.
     """
     signs = [_thinned(sample.sign, drop_windows) if drop_windows else sample.sign for sample in samples]
     texts = [torch.tensor(vocabulary.encode(sample.text)) for sample in samples]

@@ -1,7 +1,7 @@
-"""A small encoder-decoder on features: torch's transformer layers, with random weights.
+"""A small encoder-decoder on features, of torch's transformer layers.
 
-From features to a memory, from a memory and the units so far to the next unit; and from the memory to glosses, by which
-the encoder learns where signs begin and end (Sign Language Transformers, CVPR 2020).
+The encoder makes a memory of the features; the decoder predicts the next unit from the memory and the units so far. A
+head on the memory predicts glosses, which trains the encoder to find signs (Sign Language Transformers, CVPR 2020).
 """
 
 import math
@@ -15,8 +15,8 @@ from training.translate.data import END, PAD, START, UNKNOWN
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the encoder made of some sentences."""
+class EncodedSentences:
+    """Output of the encoder for some sentences."""
 
     memory: Tensor
     """[B, T, W]."""
@@ -31,12 +31,12 @@ class Translator(nn.Module):
     spread: Tensor
 
     def __init__(self, config: Network, dim: int, num_words: int, num_glosses: int) -> None:
-        """Draw the weights.
+        """Make the network with random weights.
 
         Args:
-            config: how large.
-            dim: of a window's features.
-            num_words: units of texts, the special ones included.
+            config: sizes.
+            dim: of the features of a window.
+            num_words: units of texts, special ones included.
             num_glosses: without CTC's blank.
         """
         super().__init__()
@@ -63,39 +63,39 @@ class Translator(nn.Module):
         self.to_glosses = nn.Linear(width, 1 + num_glosses)
 
     def measure(self, features: Tensor) -> None:
-        """Remember mean and standard deviation of every value over [N, D] windows: all come in at one size."""
+        """Store mean and standard deviation of every feature over [N, D] windows, for standardising them."""
         self.mean.copy_(features.mean(dim=0))
         self.spread.copy_(features.std(dim=0).clamp(min=1e-6))
 
-    def see(self, features: Tensor, num_windows: Tensor) -> Seen:
+    def encode(self, features: Tensor, num_windows: Tensor) -> EncodedSentences:
         """Encode [B, T, D] features of sentences that are [B] windows long."""
         padding = torch.arange(features.shape[1], device=features.device) >= num_windows[:, None]
-        levelled = ((features - self.mean) / self.spread).masked_fill(padding[..., None], 0.0)
-        entered = self.entered(self.enter(levelled.transpose(1, 2)).transpose(1, 2))
+        standardised = ((features - self.mean) / self.spread).masked_fill(padding[..., None], 0.0)
+        entered = self.entered(self.enter(standardised.transpose(1, 2)).transpose(1, 2))
         placed = self.drop(entered + positions(entered))
-        return Seen(self.encoder(placed, src_key_padding_mask=padding), padding)
+        return EncodedSentences(self.encoder(placed, src_key_padding_mask=padding), padding)
 
-    def glosses(self, seen: Seen) -> Tensor:
+    def glosses(self, encoded: EncodedSentences) -> Tensor:
         """[B, T, 1 + glosses] logits; 0 is CTC's blank."""
-        return self.to_glosses(seen.memory)  # type: ignore[no-any-return]
+        return self.to_glosses(encoded.memory)  # type: ignore[no-any-return]
 
-    def next_words(self, seen: Seen, said: Tensor) -> Tensor:
+    def next_words(self, encoded: EncodedSentences, text: Tensor) -> Tensor:
         """[B, L, words] logits of what follows each of [B, L] units."""
-        length = said.shape[1]
-        future = torch.ones(length, length, dtype=torch.bool, device=said.device).triu(1)
-        units = self.words(said) * math.sqrt(self.words.embedding_dim)
+        length = text.shape[1]
+        future = torch.ones(length, length, dtype=torch.bool, device=text.device).triu(1)
+        units = self.words(text) * math.sqrt(self.words.embedding_dim)
         out = self.decoder(
             self.drop(units + positions(units)),
-            seen.memory,
+            encoded.memory,
             tgt_mask=future,
-            tgt_key_padding_mask=said == PAD,
-            memory_key_padding_mask=seen.padding,
+            tgt_key_padding_mask=text == PAD,
+            memory_key_padding_mask=encoded.padding,
         )
         return self.to_words(out)  # type: ignore[no-any-return]
 
 
 def positions(like: Tensor) -> Tensor:
-    """[T, W] sine and cosine of places, for [B, T, W]."""
+    """[T, W] sine and cosine of positions, for [B, T, W]."""
     length, width = like.shape[1:]
     rates = torch.exp(torch.arange(0, width, 2, device=like.device) * (-math.log(1e4) / width))
     angles = torch.arange(length, device=like.device)[:, None] * rates
@@ -109,19 +109,19 @@ def translate(network: Translator, features: Tensor, *, beam: int, max_units: in
     Args:
         network: in evaluation mode.
         features: [T, D] of one sentence, where the network is.
-        beam: texts that are kept in sight.
+        beam: width of the beam.
         max_units: the longest text.
 
     Returns:
         Numbers of units, without START and END.
     """
-    seen = network.see(features[None], torch.tensor([len(features)], device=features.device))
+    encoded = network.encode(features[None], torch.tensor([len(features)], device=features.device))
     texts = torch.tensor([[START]], device=features.device)
     sums = torch.zeros(1, device=features.device)
     ended: list[tuple[float, list[int]]] = []
     for length in range(1, max_units + 1):
-        here = Seen(seen.memory.expand(len(texts), -1, -1), seen.padding.expand(len(texts), -1))
-        scores = network.next_words(here, texts)[:, -1].log_softmax(dim=-1)
+        repeated = EncodedSentences(encoded.memory.expand(len(texts), -1, -1), encoded.padding.expand(len(texts), -1))
+        scores = network.next_words(repeated, texts)[:, -1].log_softmax(dim=-1)
         scores[:, [PAD, START, UNKNOWN]] = -math.inf
         best, places = (sums[:, None] + scores).flatten().topk(min(beam, scores.numel() - 3 * len(texts)))
         rows, units = places // scores.shape[1], places % scores.shape[1]

@@ -1,4 +1,4 @@
-"""Everything a translation run is made of, and how it is written down and taken up again; see `training.fit.files`."""
+"""Everything a translation run consists of, and its checkpoint; see `training.fit.files`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,63 +6,45 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import load_strictly, load_tensors
-from training.assignments import as_plain_data, differences, from_plain_data
+from model.network.checkpoint import load_strictly
 from training.errors import ResumeError
-from training.fit import NOT_OF_THE_RESULT
-from training.fit.files import BEST, LAST, commit, write_whole
-from training.fit.loop import Pace
+from training.fit.files import LAST, commit
 from training.fit.optimiser import make_optimiser
+from training.fit.overrides import as_plain_data, from_plain_data
+from training.fit.resume import changed_settings, require_no_run
+from training.fit.state import RunState, read_kind
 from training.translate.config import TranslateConfig
 from training.translate.data import Corpus, Vocabulary, vocabulary_of
 from training.translate.network import Translator
 
-KIND = "translator"
+KIND, METHOD = "translator", "training.translate"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A translator and what is known of it."""
+class TrainedTranslator:
+    """A trained translator and what is known of it."""
 
     network: Translator
     vocabulary: Vocabulary
     dim: int
-    about: dict[str, Any]
-    """What `features.json` said of the features that it learned from."""
+    features_info: dict[str, Any]
+    """`features.json` of the features that it was trained on."""
     config: TranslateConfig
 
 
 @dataclass
-class Run:
+class TranslateState(RunState[TranslateConfig]):
     """A run between two steps."""
 
-    config: TranslateConfig
     network: Translator
     vocabulary: Vocabulary
     dim: int
-    about: dict[str, Any]
-    optimiser: torch.optim.AdamW
-    step: int = 0
-    """Steps done."""
-    elapsed_s: float = 0.0
-    """Seconds of training so far, all parts of the run together."""
-    best_score: float | None = None
-    """Of the best checkpoint, where there was a validation."""
+    features_info: dict[str, Any]
 
     @property
-    def clip_norm(self) -> float:
-        """Longest gradient."""
-        return self.config.optimiser.clip_norm
-
-    @property
-    def paces(self) -> tuple[Pace, ...]:
-        """See `training.fit.loop.Run`."""
-        return (Pace(self.optimiser, self.config.optimiser.learning_rate, self.config.optimiser.warmup_steps),)
-
-    @property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainedTranslator:
         """The network as it is now."""
-        return Trained(self.network, self.vocabulary, self.dim, self.about, self.config)
+        return TrainedTranslator(self.network, self.vocabulary, self.dim, self.features_info, self.config)
 
     def checkpoint(self) -> dict[str, Any]:
         """The weights and what is known of them, as `read_trained` reads it."""
@@ -72,80 +54,63 @@ class Run:
             "words": list(self.vocabulary.words),
             "glosses": list(self.vocabulary.glosses),
             "dim": self.dim,
-            "about": self.about,
+            "about": self.features_info,
             "config": as_plain_data(self.config),
             "commit": commit(),
             "step": self.step,
             "score": self.best_score,
         }
 
-    def save_last(self) -> None:
-        """Write `last.pt`."""
-        rest = {"optimiser": self.optimiser.state_dict(), "elapsed_s": self.elapsed_s}
-        write_whole(self.checkpoint() | rest, self.config.output / LAST)
 
-    def save_best(self) -> None:
-        """Write `best.pt`."""
-        write_whole(self.checkpoint(), self.config.output / BEST)
-
-
-def open_run(config: TranslateConfig, corpus: Corpus, device: torch.device, *, resume: bool) -> Run:
-    """A new run, or with `resume` the one in the output folder, if any.
+def open_run(config: TranslateConfig, corpus: Corpus, device: torch.device, *, resume: bool) -> TranslateState:
+    """A new state, or with `resume` the one in the output folder, if any.
 
     Raises:
         ResumeError: the folder holds a run already, or one of other settings, features or sentences.
         CheckpointError: the file is damaged.
     """
-    run = _make_run(config, corpus, device)
+    state = _make_state(config, corpus, device)
     path = config.output / LAST
     if not path.exists():
-        return run
+        return state
     if not resume:
-        raise ResumeError(f"{path} holds a run already; go on with it (--resume), or set another output=DIR")
-    content = _read(path)
-    _check_same(path, content, run)
-    load_strictly(run.network, content["network"])
-    run.optimiser.load_state_dict(content["optimiser"])
-    run.step, run.elapsed_s, run.best_score = content["step"], content["elapsed_s"], content["score"]
-    return run
+        require_no_run(config.output)
+    content = read_kind(path, KIND, METHOD)
+    _check_same(path, content, state)
+    load_strictly(state.network, content["network"])
+    state.resume_from(content, path)
+    return state
 
 
-def _make_run(config: TranslateConfig, corpus: Corpus, device: torch.device) -> Run:
+def _make_state(config: TranslateConfig, corpus: Corpus, device: torch.device) -> TranslateState:
     samples = corpus.splits["train"]
     vocabulary = vocabulary_of(samples)
     network = make_network(config, corpus.dim, vocabulary)
     network.measure(torch.cat([sample.sign for sample in samples]))
     network.to(device)
     optimiser = make_optimiser(network, 0, config.optimiser)
-    return Run(config, network, vocabulary, corpus.dim, corpus.about, optimiser)
+    return TranslateState(config, optimiser, network, vocabulary, corpus.dim, corpus.features_info)
 
 
 def make_network(config: TranslateConfig, dim: int, vocabulary: Vocabulary) -> Translator:
-    """A network whose weights are drawn from the seed."""
+    """A network with weights drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return Translator(config.network, dim, vocabulary.num_words, len(vocabulary.glosses))
 
 
-def _check_same(path: Path, content: dict[str, Any], run: Run) -> None:
-    changed = differences(content["config"], as_plain_data(run.config), NOT_OF_THE_RESULT)
-    of_old, of_new = (about.get("encoder_id") for about in (content["about"], run.about))
+def _check_same(path: Path, content: dict[str, Any], state: TranslateState) -> None:
+    changed = changed_settings(content["config"], state.config)
+    of_old, of_new = (about.get("encoder_id") for about in (content["about"], state.features_info))
     if of_old != of_new:
         changed.append(f"features were of encoder {of_old} and are of {of_new}")
-    if content["words"] != list(run.vocabulary.words) or content["glosses"] != list(run.vocabulary.glosses):
+    if content["words"] != list(state.vocabulary.words) or content["glosses"] != list(state.vocabulary.glosses):
         changed.append("the sentences have other words or glosses")
     if changed:
-        raise ResumeError(f"{path} is of another run: {'; '.join(changed)}. Use its settings, or another output")
+        raise ResumeError(f"{path} is of another state: {'; '.join(changed)}. Use its settings, or another output")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = load_tensors(path)
-    if content.get("kind") != KIND:
-        raise ResumeError(f"{path} is no run of training.translate; such a run leaves {LAST} in its output folder")
-    return content
-
-
-def read_trained(path: Path) -> Trained:
+def read_trained(path: Path) -> TrainedTranslator:
     """A translator from `best.pt` or `last.pt`, in evaluation mode.
 
     Raises:
@@ -153,9 +118,9 @@ def read_trained(path: Path) -> Trained:
         CheckpointError: it is missing or damaged, or its weights do not fit.
         ConfigError: its settings are of another version.
     """
-    content = _read(path)
+    content = read_kind(path, KIND, METHOD)
     config = from_plain_data(TranslateConfig, content["config"])
     vocabulary = Vocabulary(tuple(content["words"]), tuple(content["glosses"]))
     network = make_network(config, content["dim"], vocabulary)
     load_strictly(network, content["network"])
-    return Trained(network.eval(), vocabulary, content["dim"], content["about"], config)
+    return TrainedTranslator(network.eval(), vocabulary, content["dim"], content["about"], config)

@@ -15,19 +15,20 @@ import av
 import numpy as np
 import pytest
 
-from app.decoding.decoder import Decoder, DecoderLimits
+from app.decoding.decoder import Decoder
+from app.decoding.limits import DecoderLimits
 from app.decoding.messages import receive_with_file, send
 from app.errors import VideoTooCostlyError, VideoUndecodableError
-from app.lookup import WHOLE, Stretch
-from model.cut import Cutting, open_windows
+from model.clip_stream import WindowingConfig, open_pictures
 from model.errors import NotAVideoError, VideoTooLongError
 from model.video import VideoLimits
+from model.video.time_range import WHOLE_VIDEO, TimeRange
 from tests.clips import moving_square
 from tests.clips import write_clip as write_pictures
 from tests.conftest import ROOT
 from tests.tiny_videos import write_clip
 
-CUTTING = Cutting(fps=25, num_frames=16, size=64, stride_frames=4)
+WINDOWING = WindowingConfig(fps=25, num_frames=16, size=64, stride_frames=4)
 LIMITS = VideoLimits()
 GENEROUS = DecoderLimits(memory_bytes=512_000_000, seconds=60)
 
@@ -52,9 +53,9 @@ def clip(tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", 1, seconds=2)
 
 
-def cut(decoder, path, cutting=CUTTING, limits=LIMITS, stretch=WHOLE):
+def cut(decoder, path, windowing=WINDOWING, limits=LIMITS, time_range=WHOLE_VIDEO):
     with path.open("rb") as file:
-        return decoder.cut(file.fileno(), cutting, limits, stretch)
+        return decoder.decode_windows(file.fileno(), windowing, limits, time_range)
 
 
 def pause_video(path: Path) -> Path:
@@ -65,16 +66,16 @@ def pause_video(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stride_frames", [1, 4, 8, 16])
-@pytest.mark.parametrize("stretch", [WHOLE, Stretch(0.4, 1.7), Stretch(0.1, 0.3)])
-def test_windows_from_another_process_are_those_cut_here(decoder, tmp_path, stride_frames, stretch):
-    cutting = Cutting(fps=25, num_frames=16, size=64, stride_frames=stride_frames)
+@pytest.mark.parametrize("time_range", [WHOLE_VIDEO, TimeRange(0.4, 1.7), TimeRange(0.1, 0.3)])
+def test_windows_from_another_process_are_those_decoded_here(decoder, tmp_path, stride_frames, time_range):
+    windowing = WindowingConfig(fps=25, num_frames=16, size=64, stride_frames=stride_frames)
     path = pause_video(tmp_path / "pause.mp4")
-    theirs = cut(decoder, path, cutting, stretch=stretch)
-    with open_windows(path, cutting, start_s=stretch.start_s, end_s=stretch.end_s) as stream:
+    theirs = cut(decoder, path, windowing, time_range=time_range)
+    with open_pictures(path, windowing, start_s=time_range.start_s, end_s=time_range.end_s) as stream:
         ours = list(stream)
     assert theirs.start_frames.tolist() == [window.start_frame for window, _ in ours]
     assert theirs.motion.tolist() == pytest.approx([motion for _, motion in ours])
-    assert theirs.seen == stream.seen
+    assert theirs.info == stream.info
     for number, (window, _) in enumerate(ours):
         assert np.array_equal(theirs[number], window.frames)
 
@@ -85,7 +86,7 @@ def test_frames_that_windows_share_are_sent_once(decoder, clip):
 
 
 @pytest.mark.parametrize(("content", "error"), [(b"", NotAVideoError), (b"no video at all" * 99, NotAVideoError)])
-def test_a_refusal_comes_with_its_class_and_words_and_the_process_lives_on(decoder, clip, tmp_path, content, error):
+def test_an_error_keeps_its_class_and_message_and_the_process_continues(decoder, clip, tmp_path, content, error):
     (tmp_path / "x.mp4").write_bytes(content)
     before = decoder.pid
     with pytest.raises(error, match=r"empty|not a video"):
@@ -105,7 +106,7 @@ def test_a_video_that_takes_too_long_is_too_costly(clip):
 
 
 def test_a_video_that_takes_too_much_memory_is_too_costly(clip, decoder):
-    large = Cutting(fps=25, num_frames=16, size=1024, stride_frames=16)
+    large = WindowingConfig(fps=25, num_frames=16, size=1024, stride_frames=16)
     assert len(cut(decoder, clip, large)) > 1
     with decoding(DecoderLimits(memory_bytes=20_000_000, seconds=60)) as small:
         cut(small, clip)
@@ -113,7 +114,7 @@ def test_a_video_that_takes_too_much_memory_is_too_costly(clip, decoder):
             cut(small, clip, large)
 
 
-def test_where_memory_runs_out_the_kernel_is_told_to_take_the_decoder(decoder, clip):
+def test_when_memory_runs_out_the_kernel_kills_the_decoder_first(decoder, clip):
     cut(decoder, clip)
     assert Path(f"/proc/{decoder.pid}/oom_score_adj").read_text().strip() == "1000"
     assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
@@ -139,7 +140,7 @@ def test_processor_time_ends_a_process_even_without_the_server(clip):
     assert 60 <= int(line.split()[3]) <= 70
 
 
-def test_a_process_whose_server_has_gone_before_it_started_ends_quietly():
+def test_a_process_whose_server_is_gone_before_it_started_ends_quietly():
     ours, theirs = socket.socketpair()
     with theirs:
         command = [sys.executable, "-m", "app.decoding.worker", str(theirs.fileno()), "512000000"]
@@ -149,7 +150,7 @@ def test_a_process_whose_server_has_gone_before_it_started_ends_quietly():
     assert worker.returncode == 0
 
 
-def test_killing_frees_whoever_waits(clip):
+def test_killing_a_decoder_wakes_the_thread_that_waits_for_it(clip):
     with decoding() as decoder:
         cut(decoder, clip)
         os.kill(decoder.pid, signal.SIGSTOP)
@@ -182,12 +183,12 @@ def open_files(pid):
     return names
 
 
-def test_a_picture_is_the_middle_of_the_clip_as_jpeg(decoder, tmp_path):
+def test_a_thumbnail_is_the_middle_of_the_clip_as_jpeg(decoder, tmp_path):
     path = tmp_path / "halves.mp4"
     levels = [np.full((64, 96, 3), level, np.uint8) for level in (30, 120, 220)]
     write_pictures(path, [levels[number // 25] for number in range(75)])
     with path.open("rb") as file:
-        content = decoder.picture(file.fileno(), 128, LIMITS)
+        content = decoder.decode_thumbnail(file.fileno(), 128, LIMITS)
     with av.open(io.BytesIO(content)) as jpeg:
         [frame] = jpeg.decode(video=0)
     assert content[:2] == b"\xff\xd8"
@@ -220,11 +221,12 @@ class Liar:
                 pass
 
 
-FACTS = {
+VIDEO_INFO = {
     "container": "mp4", "codec": "h264", "width": 64, "height": 64, "rotation_deg": 0, "source_fps": 25.0,
     "duration_s": 1.0, "num_frames": 25,
 }  # fmt: skip
-SEEN = {"start_s": 0.0, "facts": FACTS, "warnings": []}
+INFO = {"start_s": 0.0, "video_info": VIDEO_INFO, "warnings": []}
+ENDLESS = {**VIDEO_INFO, "num_frames": 10**12}
 WINDOW = bytes(16 * 64 * 64 * 3)
 
 
@@ -232,18 +234,21 @@ WINDOW = bytes(16 * 64 * 64 * 3)
     "messages",
     [
         [b"\xff" * 64],
-        [({"seen": SEEN},)],
-        [({"start_frame": 0, "motion": 9.0}, WINDOW), ({"seen": {**SEEN, "facts": {}}},)],
-        [({"start_frame": 1, "motion": 9.0}, WINDOW), ({"seen": SEEN},)],
-        [({"start_frame": 0, "motion": 9.0}, WINDOW[:-1]), ({"seen": SEEN},)],
-        [({"start_frame": 0, "motion": 9.0}, b""), ({"seen": SEEN},)],
-        [({"start_frame": 0, "motion": "much"}, WINDOW), ({"seen": SEEN},)],
-        [({"start_frame": 0, "motion": 9.0}, WINDOW), ({"seen": {**SEEN, "facts": {**FACTS, "num_frames": 10**12}}},)],
+        [({"info": INFO},)],
+        [({"start_frame": 0, "motion": 9.0}, WINDOW), ({"info": {**INFO, "video_info": {}}},)],
+        [({"start_frame": 1, "motion": 9.0}, WINDOW), ({"info": INFO},)],
+        [({"start_frame": 0, "motion": 9.0}, WINDOW[:-1]), ({"info": INFO},)],
+        [({"start_frame": 0, "motion": 9.0}, b""), ({"info": INFO},)],
+        [({"start_frame": 0, "motion": "much"}, WINDOW), ({"info": INFO},)],
+        [
+            ({"start_frame": 0, "motion": 9.0}, WINDOW),
+            ({"info": {**INFO, "video_info": {**VIDEO_INFO, "num_frames": 10**12}}},),
+        ],
         [({"start_frame": 0, "motion": 9.0}, WINDOW)] * 200,
         [({"what": 1},)],
     ],
 )
-def test_what_a_process_sends_is_not_believed(clip, messages):
+def test_what_a_process_sends_is_validated(clip, messages):
     with decoding() as decoder:
         liar = Liar(decoder, messages)
         with pytest.raises(VideoUndecodableError, match="nonsense"):

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from app.decoding import pool as pools
-from app.decoding.decoder import DecoderLimits
+from app.decoding.limits import DecoderLimits
 from app.decoding.pool import DecoderPool
 from app.errors import VideoTooCostlyError, VideoUndecodableError
-from model.cut import Cutting
+from model.clip_stream import WindowingConfig
 from model.errors import NotAVideoError
 from model.video import VideoLimits
 from tests.tiny_videos import write_clip
 
-CUTTING = Cutting(fps=25, num_frames=16, size=64, stride_frames=4)
+WINDOWING = WindowingConfig(fps=25, num_frames=16, size=64, stride_frames=4)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def run(scenario, size=1, seconds=30.0):
 
 async def cut(pool, path):
     with path.open("rb") as file:
-        return await pool.run(lambda decoder: decoder.cut(file.fileno(), CUTTING, VideoLimits()))
+        return await pool.run(lambda decoder: decoder.decode_windows(file.fileno(), WINDOWING, VideoLimits()))
 
 
 def is_running(pid):
@@ -69,7 +69,7 @@ def test_after_a_process_that_hangs_or_dies_the_next_video_works(clip, number, e
     run(scenario, seconds=0.5)
 
 
-def test_a_process_that_died_while_nobody_used_it_costs_no_video(clip, caplog):
+def test_a_process_that_died_while_idle_costs_no_video(clip, caplog):
     async def scenario(pool):
         await cut(pool, clip)
         pids = pool.pids
@@ -84,7 +84,7 @@ def test_a_process_that_died_while_nobody_used_it_costs_no_video(clip, caplog):
         assert pool.num_replaced == 2
 
     run(scenario, size=2)
-    assert caplog.text.count("had ended while nobody used it") == 2
+    assert caplog.text.count("had ended while it was idle") == 2
 
 
 def test_a_refused_video_costs_no_process(clip, tmp_path):
@@ -117,7 +117,7 @@ def test_a_cancelled_caller_takes_its_process_down_and_the_next_is_served(clip):
     run(scenario)
 
 
-def test_whoever_waits_for_a_decoder_can_go_without_harm(clip):
+def test_a_caller_who_waits_for_a_decoder_can_be_cancelled(clip):
     async def scenario(pool):
         await cut(pool, clip)
         [pid] = pool.pids

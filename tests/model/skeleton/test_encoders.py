@@ -7,18 +7,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from model.config import Form, SkeletonConfig
-from model.devices import Device
+from model.config import SkeletonConfig, WindowForm
 from model.encoder import EncoderInfo
 from model.errors import EncoderContractError
-from model.metadata import KEY, read_metadata, write_metadata
 from model.pooling import pool
-from model.runtime import DEFAULT_ENCODER, OnnxEncoder, load_file
-from model.skeleton.cut import hands_known, mirrored_skeleton, packed, skeleton
+from model.runtime.devices import Device
+from model.runtime.metadata import KEY, read_metadata, write_metadata
+from model.runtime.onnx_encoder import DEFAULT_ENCODER, OnnxEncoder, load_file
 from model.skeleton.encoders import BoneEncoder, SkeletonEncoder, open_file, sigmoid
+from model.skeleton.features import sequence_from_landmarks
 from model.skeleton.kinematics import Angles, mirror_angles, standing
 from model.skeleton.landmarks import Landmarks
-from model.skeleton.signing import read_signing
+from model.skeleton.skeleton_stream import known_hands, mirror_skeleton, pack_keypoints, skeleton_frames
 from model.windows import slide
 from tests.conftest import ROOT
 from tests.posed import keypoints_of, landmarks_of, raised_arm
@@ -30,15 +30,15 @@ CPU = Device()
 def served(landmarks: Landmarks, *, mirrored: bool = False) -> np.ndarray:
     """The vector that serving gives: windows in which a hand is known, encoded, pooled."""
     encoder = BoneEncoder()
-    frames = skeleton(landmarks, Form.SHOULDERS)
-    frames = mirrored_skeleton(frames) if mirrored else frames
-    windows = [w.frames for w in slide(frames, 16, encoder.info.stride_frames) if hands_known(w.frames).any()]
+    frames = skeleton_frames(landmarks, WindowForm.SHOULDERS)
+    frames = mirror_skeleton(frames) if mirrored else frames
+    windows = [w.frames for w in slide(frames, 16, encoder.info.stride_frames) if known_hands(w.frames).any()]
     encoding = encoder.encode(np.stack(windows))
     return pool(encoding.embedding, encoding.activity)
 
 
 def offline(landmarks: Landmarks, *, mirrored: bool = False) -> np.ndarray:
-    encoding = encode_signing(read_signing(landmarks, mirrored=mirrored), FEATURES["bone-directions-wrists"])
+    encoding = encode_signing(sequence_from_landmarks(landmarks, mirrored=mirrored), FEATURES["bone-directions-wrists"])
     return pool(encoding.embedding, encoding.activity)
 
 
@@ -146,7 +146,7 @@ def test_a_trained_file_is_run_on_keypoints_and_what_is_known(tmp_path: Path) ->
     rng = np.random.default_rng(0)
     keypoints, known = rng.normal(size=(40, 8, 61, 3)), rng.random((40, 8, 61)) < 0.5
     encoder.warm()
-    encoding = encoder.encode(packed(keypoints, known))
+    encoding = encoder.encode(pack_keypoints(keypoints, known))
     expected = np.where(known[..., None], keypoints, 0).mean(axis=(1, 2))
     assert encoding.embedding == pytest.approx(expected, abs=1e-5)
     assert encoding.activity == pytest.approx(1 / (1 + np.exp(-4 * expected[:, :2])), abs=1e-5)

@@ -10,13 +10,13 @@ import pytest
 from model.encoder import Frames
 from model.errors import EstimatorError, NoSignerError
 from model.skeleton.estimator import (
-    Found,
-    MediaPipe,
+    FrameLandmarks,
+    MediaPipeEstimator,
     SharedEstimator,
-    landmarks_of,
     open_estimator,
     require_mediapipe,
     shared_estimator,
+    stack_landmarks,
 )
 from tests import signers
 
@@ -50,8 +50,8 @@ def picture(grey: int) -> Frames:
 
 def test_what_mediapipe_finds_becomes_numbers_and_what_it_does_not_none() -> None:
     holistic = GreySeer()
-    estimator = MediaPipe(holistic)
-    estimator.begin()
+    estimator = MediaPipeEstimator(holistic)
+    estimator.start_clip()
     dark, bright = estimator.find(picture(51)), estimator.find(picture(204))
     estimator.close()
     assert dark.pose == pytest.approx(np.tile([0.2, 0.4, 0.6, 0.9], (33, 1)))
@@ -62,11 +62,11 @@ def test_what_mediapipe_finds_becomes_numbers_and_what_it_does_not_none() -> Non
 
 
 def test_nobody_in_any_picture_is_said() -> None:
-    nothing = MediaPipe(GreySeer()).find(picture(200))
+    nothing = MediaPipeEstimator(GreySeer()).find(picture(200))
     with pytest.raises(NoSignerError, match="nobody was found in any of the 3 frames"):
-        landmarks_of([nothing] * 3, [0.0, 0.1, 0.2], fps=10, size=(4, 4))
-    someone = Found(nothing.pose, nothing.pose, nothing.left, nothing.right)
-    found = landmarks_of([nothing, someone], [0.0, 0.1], fps=10, size=(4, 4))
+        stack_landmarks([nothing] * 3, [0.0, 0.1, 0.2], fps=10, size=(4, 4))
+    someone = FrameLandmarks(nothing.pose, nothing.pose, nothing.left, nothing.right)
+    found = stack_landmarks([nothing, someone], [0.0, 0.1], fps=10, size=(4, 4))
     assert found.times_s.tolist() == [0.0, 0.1]
     assert np.isfinite(found.world[:, 0, 0]).tolist() == [False, True]
 
@@ -91,10 +91,10 @@ def test_threads_take_turns_with_the_estimator_of_a_process() -> None:
 
     def second() -> None:
         waiting.set()
-        with shared.taken() as estimator:
+        with shared.acquire() as estimator:
             got.append(estimator)
 
-    with shared.taken() as first:
+    with shared.acquire() as first:
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(10)

@@ -4,7 +4,7 @@ import pytest
 from model.skeleton import kinematics as skeleton
 from model.skeleton.elbow import MIN_ELBOW, bend_arm
 from model.skeleton.kinematics import Angles, forward, inverse, measure, mirror_angles, mirror_points
-from model.skeleton.limits import BODY_LIMITS, HAND_LIMITS, limit_excess
+from tests.joint_limits import BODY_LIMITS, HAND_LIMITS, limit_excess
 
 
 def random_angles(rng: np.random.Generator, people: skeleton.Proportions) -> Angles:

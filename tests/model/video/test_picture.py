@@ -45,7 +45,7 @@ def test_a_picture_is_turned_and_mirrored_as_its_file_says(turn):
         column, row = a * x + c * y, b * x + d * y
         seen = frame[24 + row * 14, 24 + column * 14]
         assert np.abs(seen.astype(int) - colour).max() < 30, (turn, (x, y))
-    assert (stream.facts.width, stream.facts.height) == ((96, 64) if a else (64, 96))
+    assert (stream.info.width, stream.info.height) == ((96, 64) if a else (64, 96))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_picture_is_turned_and_mirrored_as_its_file_says(turn):
 def test_the_turn_is_told_clockwise(a, b, c, d, degrees):
     one = 1 << 16
     _, stream = first_frame([corners(96, 64)], matrix=[a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30])
-    assert stream.facts.rotation_deg == degrees
+    assert stream.info.rotation_deg == degrees
 
 
 @pytest.mark.parametrize("aspect", [Fraction(2), Fraction(1, 2), Fraction(64, 45)])
@@ -67,7 +67,7 @@ def test_pixels_that_are_not_square_are_made_square(aspect):
     frame, stream = first_frame([picture], sample_aspect=aspect)
     bright = frame[..., 1] > 125
     assert np.ptp(np.flatnonzero(bright.any(0))) == pytest.approx(np.ptp(np.flatnonzero(bright.any(1))), abs=2)
-    assert (stream.facts.width, stream.facts.height) == (round(width * aspect), height)
+    assert (stream.info.width, stream.info.height) == (round(width * aspect), height)
 
 
 def test_shrinking_averages_what_it_leaves_out():

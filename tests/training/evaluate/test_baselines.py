@@ -5,9 +5,9 @@ import pytest
 
 from model.errors import NoSignerError
 from model.pooling import pool
+from model.skeleton.features import SkeletonSequence, bridge_gaps, sequence_from_landmarks
 from model.skeleton.kinematics import Angles, Proportions, mirror_angles, standard_proportions, standing
 from model.skeleton.landmarks import Landmarks
-from model.skeleton.signing import Signing, bridge, read_signing
 from tests.posed import keypoints_of, landmarks_of, raised_arm
 from training.evaluate.baselines import FEATURES, PixelEncoder, encode_signing, signing_sequence, warp_costs
 
@@ -17,7 +17,7 @@ def seen() -> Landmarks:
     return landmarks_of(keypoints_of(raised_arm()))
 
 
-def vector(signing: Signing, name: str) -> np.ndarray:
+def vector(signing: SkeletonSequence, name: str) -> np.ndarray:
     encoding = encode_signing(signing, FEATURES[name])
     return pool(encoding.embedding, encoding.activity)
 
@@ -27,43 +27,51 @@ def test_place_and_size_in_the_picture_do_not_matter(name: str, seen: Landmarks)
     smaller = landmarks_of(keypoints_of(raised_arm()), widths_per_m=0.2)
     shift = np.array([0.1, 0.05, 0.0, 0.0])
     moved = replace(smaller, pose=smaller.pose + shift, left=smaller.left + shift, right=smaller.right + shift)
-    assert vector(read_signing(seen), name) @ vector(read_signing(moved), name) == pytest.approx(1, abs=1e-4)
+    assert vector(sequence_from_landmarks(seen), name) @ vector(sequence_from_landmarks(moved), name) == pytest.approx(
+        1, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in FEATURES if name != "wrists"])
 def test_build_hardly_matters(name: str, seen: Landmarks) -> None:
     usual = standard_proportions()
     taller = landmarks_of(keypoints_of(raised_arm(), Proportions(1.2 * usual.lengths, 1.2 * usual.face)))
-    assert vector(read_signing(seen), name) @ vector(read_signing(taller), name) > 0.999
+    assert vector(sequence_from_landmarks(seen), name) @ vector(sequence_from_landmarks(taller), name) > 0.999
 
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_a_left_handed_signer_mirrored_is_a_right_handed_one(name: str, seen: Landmarks) -> None:
     left = landmarks_of(keypoints_of(mirror_angles(raised_arm())))
-    assert vector(read_signing(seen), name) @ vector(read_signing(left, mirrored=True), name) > 0.9999
+    assert (
+        vector(sequence_from_landmarks(seen), name) @ vector(sequence_from_landmarks(left, mirrored=True), name)
+        > 0.9999
+    )
     if name not in ("all-angles", "all-keypoints"):  # those see the body, which is alike
-        assert vector(read_signing(seen), name) @ vector(read_signing(left), name) < 0.5
+        assert vector(sequence_from_landmarks(seen), name) @ vector(sequence_from_landmarks(left), name) < 0.5
 
 
 def test_a_resting_hand_counts_as_little_as_one_that_is_not_found(seen: Landmarks) -> None:
     lost = replace(seen, left=np.full_like(seen.left, np.nan))
     for name in ("hand-angles", "bone-directions-wrists"):
-        assert np.array_equal(vector(read_signing(seen), name), vector(read_signing(lost), name))
+        assert np.array_equal(vector(sequence_from_landmarks(seen), name), vector(sequence_from_landmarks(lost), name))
 
 
 def test_short_gaps_are_bridged_and_long_ones_are_not(seen: Landmarks) -> None:
     right = seen.right.copy()
     right[10:20] = np.nan
-    whole, gap = read_signing(seen), read_signing(replace(seen, right=right))
-    assert gap.there.all()
+    whole, gap = sequence_from_landmarks(seen), sequence_from_landmarks(replace(seen, right=right))
+    assert gap.hands_found.all()
     assert np.abs(gap.keypoints[10:20] - whole.keypoints[10:20]).max() < 0.2
     right[10:30] = np.nan
-    assert read_signing(replace(seen, right=right)).there[:, 1].tolist() == [True] * 10 + [False] * 20 + [True] * 10
+    assert (
+        sequence_from_landmarks(replace(seen, right=right)).hands_found[:, 1].tolist()
+        == [True] * 10 + [False] * 20 + [True] * 10
+    )
 
 
 def test_a_bridge_is_a_straight_line() -> None:
     values = np.array([[0.0], [np.nan], [np.nan], [3.0], [np.nan], [np.nan], [np.nan], [7.0], [np.nan]])
-    assert np.array_equal(bridge(values, 2)[:, 0], [0, 1, 2, 3, np.nan, np.nan, np.nan, 7, np.nan], equal_nan=True)
+    assert np.array_equal(bridge_gaps(values, 2)[:, 0], [0, 1, 2, 3, np.nan, np.nan, np.nan, 7, np.nan], equal_nan=True)
 
 
 def test_windows_before_the_sign_begins_do_not_count() -> None:
@@ -76,7 +84,7 @@ def test_windows_before_the_sign_begins_do_not_count() -> None:
             for a, b in zip((still.body, still.left, still.right), (after.body, after.left, after.right), strict=True)
         )
     )
-    encoding = encode_signing(read_signing(landmarks_of(keypoints_of(both))), FEATURES["hand-angles"])
+    encoding = encode_signing(sequence_from_landmarks(landmarks_of(keypoints_of(both))), FEATURES["hand-angles"])
     assert (encoding.activity[:12] == 0).all()
     assert (encoding.activity[-12:, 1] == 1).all()
     assert (encoding.activity[:, 0] == 0).all()
@@ -85,15 +93,17 @@ def test_windows_before_the_sign_begins_do_not_count() -> None:
 def test_a_clip_in_which_hands_only_rest_still_has_a_vector() -> None:
     rest = standing()
     still = Angles(*(np.tile(part, (20, 1)) for part in (rest.body, rest.left, rest.right)))
-    assert np.linalg.norm(vector(read_signing(landmarks_of(keypoints_of(still))), "hand-keypoints")) == pytest.approx(1)
+    assert np.linalg.norm(
+        vector(sequence_from_landmarks(landmarks_of(keypoints_of(still))), "hand-keypoints")
+    ) == pytest.approx(1)
 
 
 def test_a_clip_without_hands_is_refused(seen: Landmarks) -> None:
     lost = replace(seen, left=np.full_like(seen.left, np.nan), right=np.full_like(seen.right, np.nan))
     with pytest.raises(NoSignerError, match="no hand"):
-        encode_signing(read_signing(lost), FEATURES["wrists"])
+        encode_signing(sequence_from_landmarks(lost), FEATURES["wrists"])
     with pytest.raises(NoSignerError, match="no hand"):
-        signing_sequence(read_signing(lost))
+        signing_sequence(sequence_from_landmarks(lost))
 
 
 def warp_by_definition(query: np.ndarray, other: np.ndarray) -> float:

@@ -14,12 +14,12 @@ from model.skeleton.kinematics import mirror_angles
 from tests.clips import flat, moving_square, write_clip
 from tests.fakes import FakeEncoder
 from tests.posed import keypoints_of, landmarks_of, raised_arm, write_posed_clip
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
 from training.errors import EvaluationError
 from training.evaluate.__main__ import landmarks_of as landmarks_folder
 from training.evaluate.__main__ import main
 from training.evaluate.baselines import FEATURES
-from training.evaluate.figures import draw_outcomes, telling
+from training.evaluate.figures import draw_results, spread_by_rank
 from training.evaluate.protocol import (
     MirroredEncoder,
     SumRanker,
@@ -65,13 +65,13 @@ def test_a_gloss_is_scored_by_its_best_video_and_broken_queries_are_misses(galle
     known, asked = labelled_clips(gallery, None), labelled_clips(queries, None)
     ranker = VectorRanker(video_vectors(FakeEncoder()), "fa4e00000000", known, silent, mirrored=False)
     result = evaluate(ranker, known, asked, silent)
-    ranks = {outcome.query.gloss: outcome.rank for outcome in result.outcomes}
+    ranks = {result.query.gloss: result.rank for result in result.results}
     assert ranks == {"north": 0, "south": 0, "west": 0, "east": None}
     assert result.num_signs == 4
     assert result.metrics.recall[1] == 75
     assert result.unknown == ("unheard.mp4",)
     assert [(one.name, one.kind) for one in result.failed] == [("query east.mp4", "NotAVideoError")]
-    best = next(outcome for outcome in result.outcomes if outcome.query.gloss == "north").answers[0]
+    best = next(result for result in result.results if result.query.gloss == "north").answers[0]
     assert best.clip.video_id == "north.mp4"
 
 
@@ -81,7 +81,7 @@ def test_gallery_clips_that_fail_are_named_and_queries_for_them_are_misses(galle
     asked = [ListedClip("q", queries / "north.mp4", queries, "gone")]
     result = evaluate(ranker, known, asked, silent)
     assert [one.name for one in result.failed] == ["gallery gone"]
-    assert result.outcomes[0].rank is None
+    assert result.results[0].rank is None
 
 
 def test_glosses_that_nowhere_agree_end_the_evaluation(gallery: Path, queries: Path) -> None:
@@ -143,7 +143,7 @@ def test_left_handed_queries_are_found_once_the_gallery_is_mirrored_too(name: st
             else VectorRanker(landmark_vectors(FEATURES[name]), name, known, silent, mirrored=mirrored)
         )
         result = evaluate(ranker, known, asked, silent)
-        found = {outcome.query.gloss for outcome in result.outcomes if outcome.rank == 0}
+        found = {result.query.gloss for result in result.results if result.rank == 0}
         assert found >= expected
 
 
@@ -234,11 +234,11 @@ def test_the_figure_shows_good_and_bad_answers_alike(posed: Path) -> None:
     known = labelled_clips(posed / "book", posed / "poses" / "book")
     ranker = VectorRanker(landmark_vectors(FEATURES["wrists"]), "wrists", known, silent, mirrored=False)
     asked = labelled_clips(posed / "asked", posed / "poses" / "asked")
-    outcomes = evaluate(ranker, known, asked, silent).outcomes
-    shown = telling(outcomes, 2)
-    assert shown[0].rank == min(one.rank for one in outcomes if one.rank is not None)
-    assert shown[1].rank == max(one.rank for one in outcomes if one.rank is not None)
-    assert draw_outcomes(shown).height == 2 * (4 * (128 + 16) + 16)
+    results = evaluate(ranker, known, asked, silent).results
+    shown = spread_by_rank(results, 2)
+    assert shown[0].rank == min(one.rank for one in results if one.rank is not None)
+    assert shown[1].rank == max(one.rank for one in results if one.rank is not None)
+    assert draw_results(shown).height == 2 * (4 * (128 + 16) + 16)
 
 
 def test_the_untrained_network_is_the_same_every_time() -> None:

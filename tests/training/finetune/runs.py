@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import Checkpoint, untrained
 from model.config import EncoderConfig
+from model.network.checkpoint import Checkpoint, untrained
 from tests.model.micro import micro
 from tests.tiny_videos import write_clip
 from training.finetune.config import Data, FinetuneConfig
 from training.fit.distributed import World
-from training.fit.optimiser import Optimiser
+from training.fit.optimiser import OptimiserConfig
 
 ALONE = World(torch.device("cpu"))
 SIGNS = ("HOUSE", "TREE", "WATER")
@@ -83,7 +83,7 @@ def run_config(output: Path, folder: Path, start: Path, **changes: Any) -> Finet
         "output": output,
         "start_from": str(start),
         "data": Data(reader="entries", folder=str(folder), workers=0),
-        "optimiser": Optimiser(learning_rate=3e-3, layer_decay=0.9, weight_decay=0.0, warmup_steps=2),
+        "optimiser": OptimiserConfig(learning_rate=3e-3, layer_decay=0.9, weight_decay=0.0, warmup_steps=2),
         "steps": 4,
         "batch_size": 3,
         "log_every": 1,

@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.checkpoint import untrained
 from model.config import base, compact
 from model.errors import CheckpointError
-from model.signrep import SignRep
+from model.network.checkpoint import untrained
+from model.network.signrep import SignRep
 from tests.model.micro import micro
 from training.finetune.inflate import WEIGHT, inflated_config, inflated_state
 from training.finetune.state import geometry

@@ -115,11 +115,11 @@ def test_what_is_missing_is_counted_and_named(tmp_path: Path) -> None:
     ]  # fmt: skip
     labelled = read_labelled("entries", write_entries(tmp_path, rows, missing=("d", "e")))
     assert labelled.glosses == ("TREE", "HOUSE")
-    gone, empty, unlearnt, without = labelled.warnings
+    gone, empty, untrained, without = labelled.warnings
     assert gone.startswith("2 clips are listed whose files are not there: ")
     assert "d.mp4" in gone
     assert empty == "1 labels have no clip at all and are left out: GONE"
-    assert unlearnt == "1 labels have no clip to learn from; their clips in other splits count as misses: NEW"
+    assert untrained == "1 labels have no training clip; their clips in other splits count as misses: NEW"
     assert without == "the split test has no clip of 1 of 2 labels: HOUSE"
     assert [clip.video_id for clip in labelled.clips("test")] == ["b", "f"]
 

@@ -16,30 +16,31 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from model.checkpoint import load_tensors
 from model.errors import CheckpointError, EncoderContractError, ExportError
+from model.network.checkpoint import load_tensors
 from tests.training.finetune.runs import ALONE, SIGNS, glimpses, run_config, save_encoder, write_set
 from tests.training.pretrain.runs import Recorder
-from training.data.manifest import ListedClip
+from training.data.listing.manifest import ListedClip
 from training.errors import DataError, ResumeError
 from training.finetune.__main__ import PRESETS as COMMANDS
 from training.finetune.__main__ import app
-from training.finetune.command import read
+from training.finetune.class_distribution import find_distribution
+from training.finetune.command import read_data
 from training.finetune.config import PRESETS, FinetuneConfig
 from training.finetune.export import compare, export
-from training.finetune.learn import find_distribution, finetune
+from training.finetune.loop import finetune
 from training.finetune.readers import TRAIN
 from training.finetune.recogniser import OnnxRecogniser
-from training.finetune.report import assess, class_recall, confusions, draw_confusions, lines, name_clip
-from training.finetune.state import Run, read_start, read_trained, resume_run, start_run
+from training.finetune.report import class_recall, confusions, draw_confusions, evaluate_clips, lines, predict_clip
+from training.finetune.state import FinetuneState, read_start, read_trained, resume_run, start_run
 from training.fit.files import BEST, LAST
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def begin(config: FinetuneConfig, *, resume: bool = False) -> Run:
+def begin(config: FinetuneConfig, *, resume: bool = False) -> FinetuneState:
     """A run as the command makes it."""
-    labelled = read(config)
+    labelled = read_data(config)
     make = resume_run if resume else start_run
     run = make(config.resolved(len(labelled.clips(TRAIN)), 1), read_start(config), labelled.glosses, ALONE.device)
     if config.losses.distribution and not len(run.phi):
@@ -47,10 +48,10 @@ def begin(config: FinetuneConfig, *, resume: bool = False) -> Run:
     return run
 
 
-def learn(run: Run, **how: Any) -> Recorder:
-    watcher = Recorder()
-    finetune(run, read(run.config), ALONE, watcher=watcher, **how)
-    return watcher
+def learn(run: FinetuneState, **how: Any) -> Recorder:
+    callbacks = Recorder()
+    finetune(run, read_data(run.config), ALONE, callbacks=callbacks, **how)
+    return callbacks
 
 
 def after(steps: int) -> Callable[[], bool]:
@@ -87,10 +88,10 @@ def test_it_learns_to_tell_signs_of_which_it_saw_other_videos(tmp_path: Path, cl
         tmp_path, clips, glimpse, num_frames=6, num_moments=2, steps=50, augmented=False, validate_every=25
     )
     run = begin(config)
-    watcher = learn(run)
-    assert watcher.reports[0].terms["total"] > 1.5 * watcher.reports[-1].terms["total"]
+    callbacks = learn(run)
+    assert callbacks.reports[0].terms["total"] > 1.5 * callbacks.reports[-1].terms["total"]
     best = read_trained(tmp_path / BEST)
-    found = assess(best, read(config).clips("test"))
+    found = evaluate_clips(best, read_data(config).clips("test"))
     assert found.metrics.recall[1] == 100
     assert found.per_class[1] == 100
     assert best.licence == "CC BY-NC-SA 4.0"  # the encoder's
@@ -131,16 +132,16 @@ def test_a_broken_video_is_left_out_while_training_and_a_miss_in_the_test(tmp_pa
     config = run_config(tmp_path / "run", folder, glimpse, num_frames=4, steps=2)
     config = replace(config, losses=replace(config.losses, distribution=0.0))
     run = begin(config)
-    watcher = learn(run)
-    assert {reason.split(":")[0] for reason in watcher.reasons} == {"train-TREE-0"}
-    assert not watcher.scores  # no split to validate on
-    found = assess(run.trained, read(config).clips("test"))
-    assert [one.rank is None for one in found.named] == [False, True, False]
+    callbacks = learn(run)
+    assert {reason.split(":")[0] for reason in callbacks.reasons} == {"train-TREE-0"}
+    assert not callbacks.scores  # no split to validate on
+    found = evaluate_clips(run.trained, read_data(config).clips("test"))
+    assert [one.rank is None for one in found.predictions] == [False, True, False]
     assert [failure.name for failure in found.failed] == ["test-TREE-0"]
     assert "1 clips could not be read and count as misses:" in lines(found, config.data)
     (folder / "train-TREE-1.mp4").write_bytes(b"no video")
     with pytest.raises(DataError, match="1 labels have no clip that can be read: TREE"):
-        find_distribution(run, read_start(config), read(config).clips(TRAIN), ALONE, lambda _: None)
+        find_distribution(run, read_start(config), read_data(config).clips(TRAIN), ALONE, lambda _: None)
 
 
 def test_a_recogniser_file_names_signs_like_the_network_and_holds_its_labels(
@@ -157,7 +158,7 @@ def test_a_recogniser_file_names_signs_like_the_network_and_holds_its_labels(
     assert file.info.labels == SIGNS
     assert file.info.licence == "CC BY-NC-SA 4.0"
     video = clips / "test-TREE-0.mp4"
-    (ours,) = assess(trained, [ListedClip("x", video, video, "TREE")]).named
+    (ours,) = evaluate_clips(trained, [ListedClip("x", video, video, "TREE")]).predictions
     theirs = file.name(video, k=3)
     assert [label for label, _ in theirs] == [label for label, _ in ours.best]
     np.testing.assert_allclose([p for _, p in theirs], [p for _, p in ours.best], atol=1e-4)
@@ -184,7 +185,7 @@ def test_an_encoder_file_is_no_recogniser(tmp_path: Path) -> None:
 def test_ranks_per_clip_and_per_class_are_counted_by_hand() -> None:
     def named(gloss: str, *probabilities: float) -> Any:
         clip = ListedClip("c", Path("c.mp4"), Path("c.mp4"), gloss)
-        return name_clip(clip, np.array(probabilities, np.float32), ("A", "B", "C"))
+        return predict_clip(clip, np.array(probabilities, np.float32), ("A", "B", "C"))
 
     found = [named("A", 0.5, 0.3, 0.2), named("A", 0.2, 0.5, 0.3), named("A", 0.4, 0.5, 0.1), named("B", 0.1, 0.8, 0.1)]
     assert [one.rank for one in found] == [0, 2, 1, 0]
@@ -201,7 +202,7 @@ def test_the_published_number_stands_beside_ours_on_the_whole_real_data(
     tmp_path: Path, clips: Path, glimpse: Path
 ) -> None:
     run = begin(run_config(tmp_path, clips, glimpse, num_frames=4, steps=1))
-    found = assess(run.trained, read(run.config).clips("test"))
+    found = evaluate_clips(run.trained, read_data(run.config).clips("test"))
     data = replace(run.config.data, reader="asl-citizen")
     assert "published for SignRep on asl-citizen: DCG 90.84, MRR 88.05, Rec@1 81.37, Rec@5 96.11" in lines(found, data)
     assert not any("published" in line for line in lines(found, replace(data, num_signs=100)))

@@ -1,17 +1,16 @@
-import math
-
 import pytest
 import torch
 
 from tests.model.micro import micro
-from training.fit.optimiser import Optimiser, layer_of, make_optimiser, scheduled_rate, set_rate
+from training.fit.optimiser import OptimiserConfig, ScheduledOptimiser, layer_of, make_optimiser
+from training.fit.schedule import Progress
 from training.pretrain.network import PretrainNetwork
 
 
 def test_every_parameter_learns_by_its_depth_and_only_matrices_decay() -> None:
     network = PretrainNetwork(micro())  # 4 blocks: layers 0 to 5
-    optimiser = make_optimiser(network, 4, Optimiser(layer_decay=0.5, weight_decay=0.3))
-    set_rate(optimiser, 8.0)
+    optimiser = make_optimiser(network, 4, OptimiserConfig(layer_decay=0.5, weight_decay=0.3))
+    ScheduledOptimiser(optimiser, lambda _: 8.0).set_learning_rate(Progress(0, 1))
     seen = {id(p): (group["lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]}
     named = {name: seen.pop(id(parameter)) for name, parameter in network.named_parameters()}
     assert not seen
@@ -31,22 +30,19 @@ def test_heads_stand_above_all_blocks() -> None:
     ]
 
 
-def test_the_rate_climbs_to_its_peak_and_falls_along_half_a_cosine() -> None:
-    rates = [scheduled_rate(2.0, step, 4, 12) for step in range(12)]
-    assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
-    assert rates[4:] == [pytest.approx(1 + math.cos(math.pi * k / 8)) for k in range(8)]
-
-
-def test_a_time_budget_that_is_ahead_of_the_steps_leads_the_cosine() -> None:
-    assert scheduled_rate(2.0, 5, 4, 1000, share_of_time=0.5) == pytest.approx(1.0)
-    assert scheduled_rate(2.0, 5, 4, 1000, share_of_time=1.0) == 0
-    assert scheduled_rate(2.0, 900, 0, 1000, share_of_time=0.1) == scheduled_rate(2.0, 900, 0, 1000)
-
-
 def test_one_adamw_step_is_that_of_the_textbook() -> None:
     parameter = torch.nn.Parameter(torch.tensor([[1.0]]))
     optimiser = torch.optim.AdamW([{"params": [parameter], "rate_scale": 0.1}], betas=(0.9, 0.95), weight_decay=0.5)
-    set_rate(optimiser, 1.0)
+    ScheduledOptimiser(optimiser, lambda _: 1.0).set_learning_rate(Progress(0, 1))
     parameter.grad = torch.tensor([[3.0]])
     optimiser.step()
     assert float(parameter.detach()) == pytest.approx(1.0 - 0.1 * 0.5 * 1.0 - 0.1 * 1.0, abs=1e-6)
+
+
+def test_what_is_frozen_is_left_out_and_positions_decay_where_that_is_wanted() -> None:
+    network = PretrainNetwork(micro())
+    network.cls_head.requires_grad_(False)
+    optimiser = make_optimiser(network, 4, OptimiserConfig(weight_decay=0.3), not_decayed=())
+    decays = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    assert decays.keys() == {id(p) for p in network.encoder.parameters()}
+    assert decays[id(network.encoder.backbone.pos_embed_spatial)] == 0.3

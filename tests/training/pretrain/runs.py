@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from tests.model.micro import micro
-from training.data.samples import Sample
-from training.data.sources import ArraySource, generate_clips
+from training.data.windows.samples import Sample
+from training.data.windows.sources import ArraySource, generate_clips
 from training.fit.distributed import World
-from training.fit.loop import Report
-from training.pretrain.config import Adversary, Data, Optimiser, PretrainConfig
+from training.fit.loop import SCORE, Scores, StepReport
+from training.pretrain.config import Adversary, Data, OptimiserConfig, PretrainConfig
 
 ALONE = World(torch.device("cpu"))
 
@@ -20,7 +20,7 @@ def run_config(output: Path, **changes: object) -> PretrainConfig:
         "encoder": micro(),
         "data": Data(sources=("generated:4",), frame_px=64, workers=0),
         "adversary": Adversary(hidden=16, warmup_steps=1, learning_rate=1e-3),
-        "optimiser": Optimiser(warmup_steps=2, learning_rate=1e-3),
+        "optimiser": OptimiserConfig(warmup_steps=2, learning_rate=1e-3),
         "augmented": True,
         "steps": 6,
         "batch_size": 4,
@@ -36,20 +36,20 @@ def clips() -> ArraySource:
 
 
 class Recorder:
-    """A `Watcher` that remembers."""
+    """`Callbacks` that remember."""
 
     def __init__(self) -> None:
-        self.reports: list[Report] = []
+        self.reports: list[StepReport] = []
         self.scores: list[tuple[int, float, bool]] = []
         self.reasons: list[str] = []
 
-    def step(self, report: Report) -> None:
+    def on_step(self, report: StepReport) -> None:
         self.reports.append(report)
 
-    def validated(self, step: int, score: float, best: bool) -> None:
-        self.scores.append((step, score, best))
+    def on_validation(self, step: int, scores: Scores, *, best: bool) -> None:
+        self.scores.append((step, scores[SCORE], best))
 
-    def skipped(self, reason: str) -> None:
+    def on_skip(self, reason: str) -> None:
         self.reasons.append(reason)
 
 

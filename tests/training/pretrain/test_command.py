@@ -10,13 +10,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
-from model.checkpoint import load_tensors
+from model.network.checkpoint import load_tensors
 from tests.training.pretrain.runs import run_config
+from training.data.priors.table import PRIORS
 from training.fit.console import CURVES
 from training.fit.files import BEST, LAST
 from training.pretrain.__main__ import app
 from training.pretrain.config import flatten
-from training.prior_table import PRIORS
 
 ROOT = Path(__file__).resolve().parents[3]
 

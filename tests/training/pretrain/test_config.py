@@ -6,22 +6,23 @@ from pathlib import Path
 import pytest
 
 from model.config import small
-from training.assignments import as_plain_data, read_preset
-from training.data import augment
+from training.data.priors.table import PRIORS
+from training.data.windows import augment
 from training.errors import ConfigError
 from training.fit import optimiser
+from training.fit.overrides import as_plain_data, read_preset
+from training.fit.resume import changed_settings
 from training.pretrain import config as config_module
 from training.pretrain.config import (
     PRESETS,
     PretrainConfig,
     debug,
-    differences,
     flatten,
     override,
     paper,
     valid_keys,
+    with_names_of_today,
 )
-from training.prior_table import PRIORS
 
 
 def test_the_paper_preset_is_the_papers_recipe() -> None:
@@ -98,8 +99,8 @@ def test_a_whole_encoder_is_set_by_its_name() -> None:
 def test_an_unknown_key_is_refused_with_all_valid_ones() -> None:
     with pytest.raises(ConfigError, match=r"unknown setting 'lr'; valid are ") as refused:
         override(debug(), ["lr=1"])
-    assert all(key in str(refused.value) for key in valid_keys())
-    assert "optimiser.learning_rate" in valid_keys()
+    assert all(key in str(refused.value) for key in valid_keys(PretrainConfig()))
+    assert "optimiser.learning_rate" in valid_keys(PretrainConfig())
 
 
 @pytest.mark.parametrize(
@@ -126,10 +127,16 @@ def test_values_that_can_not_be_are_refused(assignment: str, message: str) -> No
 
 def test_only_what_a_result_depends_on_makes_another_run() -> None:
     old = as_plain_data(debug())
-    same = as_plain_data(override(debug(), ["output=elsewhere", "minutes=3", "data.workers=4"]))
-    other = as_plain_data(override(debug(), ["optimiser.learning_rate=1", "steps=7"]))
-    assert differences(old, same) == []
-    assert differences(old, other) == ["optimiser.learning_rate was 0.0004 and is 1.0", "steps was 400 and is 7"]
+    same = override(debug(), ["output=elsewhere", "minutes=3", "data.workers=4"])
+    other = override(debug(), ["optimiser.learning_rate=1", "steps=7"])
+    assert changed_settings(old, same) == []
+    assert changed_settings(old, other) == ["optimiser.learning_rate was 0.0004 and is 1.0", "steps was 400 and is 7"]
+
+
+def test_settings_of_earlier_checkpoints_are_known_by_the_names_of_today() -> None:
+    fields = as_plain_data(debug())
+    before = {name: value for name, value in fields.items() if not name.startswith("teacher_forcing")}
+    assert changed_settings(with_names_of_today(before | {"told": 0.5, "told_error": 0.02}), debug()) == []
 
 
 def test_minutes_are_endless_unless_set() -> None:

@@ -33,7 +33,7 @@ def test_the_layers_are_those_of_the_paper(discriminator: Discriminator) -> None
     assert sizes(discriminator.judge) == [(16 + 6, 16), (16, 16), (16, 16), (16, 1)]
 
 
-def test_no_layer_of_the_judge_stretches_by_more_than_one(
+def test_no_layer_of_the_discriminator_stretches_by_more_than_one(
     discriminator: Discriminator, style: torch.Tensor, features: torch.Tensor
 ) -> None:
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_averages_move_by_a_tenth_towards_the_newest_batch(
     other = draw_others(BATCH, torch.Generator().manual_seed(3))
     discriminator.eval()  # so that both calls see the same spectral norms
     verdict = discriminator.compare(style, features, other)
-    discriminator.learn(style, features, other)
+    discriminator.loss(style, features, other)
     for average, logits in (
         (discriminator.ema_matched, verdict.matched),
         (discriminator.ema_unmatched, verdict.unmatched),
@@ -84,7 +84,7 @@ def test_its_own_loss_teaches_it_and_not_the_encoder(
     discriminator: Discriminator, style: torch.Tensor, features: torch.Tensor
 ) -> None:
     features.requires_grad_()
-    discriminator.learn(style, features, draw_others(BATCH, torch.Generator())).backward()
+    discriminator.loss(style, features, draw_others(BATCH, torch.Generator())).backward()
     assert features.grad is None
     assert all(parameter.grad is not None for parameter in discriminator.parameters())
 
@@ -112,7 +112,7 @@ def test_it_learns_to_tell_looks_that_show_in_embeddings(discriminator: Discrimi
     for _ in range(100):
         looks = torch.randn(BATCH // 2, DIM, generator=generator).repeat_interleave(2, 0)  # alike within a video
         style = torch.cat([looks, torch.zeros(BATCH, 4)], dim=1) / 100
-        loss = discriminator.learn(style, looks, draw_others(BATCH, generator))
+        loss = discriminator.loss(style, looks, draw_others(BATCH, generator))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -7,28 +7,28 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import load_tensors, read_checkpoint
 from model.config import compact
+from model.network.checkpoint import load_tensors, read_checkpoint
 from tests.model.micro import micro
 from tests.training.pretrain.runs import ALONE, Poisoned, Recorder, clips, run_config
-from training.data.loading import load_batches
-from training.data.samples import Sample
+from training.data.priors.table import PRIORS
+from training.data.windows.loading import load_batches
+from training.data.windows.samples import Sample
 from training.errors import DivergedError, ResumeError, SampleError
 from training.fit.files import BEST, LAST
 from training.fit.loop import step_seed
-from training.pretrain.config import Optimiser, PretrainConfig
-from training.pretrain.loop import pretrain, tell_hands
+from training.pretrain.config import OptimiserConfig, PretrainConfig
+from training.pretrain.loop import hand_places, pretrain
+from training.pretrain.masking import choose_visible
 from training.pretrain.network import PretrainNetwork
-from training.pretrain.state import Run, resume_run, start_run
+from training.pretrain.state import PretrainState, resume_run, start_run
 from training.pretrain.validation import held_out
-from training.pretrain.visible import choose_visible
-from training.prior_table import PRIORS
 
 
-def train(config: PretrainConfig, **how: Any) -> tuple[Run, Recorder]:
-    watcher = Recorder()
-    run = pretrain(start_run(config, ALONE.device), clips(), ALONE, watcher=watcher, **how)
-    return run, watcher
+def train(config: PretrainConfig, **how: Any) -> tuple[PretrainState, Recorder]:
+    callbacks = Recorder()
+    run = pretrain(start_run(config, ALONE.device), clips(), ALONE, callbacks=callbacks, **how)
+    return run, callbacks
 
 
 def after(steps: int) -> Callable[[], bool]:
@@ -53,12 +53,12 @@ def test_an_interrupted_run_ends_bit_for_bit_like_an_uninterrupted_one(tmp_path:
     whole, told = train(run_config(tmp_path / "whole", encoder=encoder, accumulate=accumulate))
     config = run_config(tmp_path / "parts", encoder=encoder, accumulate=accumulate)
     train(config, stop=after(2))
-    watcher = Recorder()
+    callbacks = Recorder()
     taken_up = resume_run(config, ALONE.device)
     assert taken_up.step == 2
-    parts = pretrain(taken_up, clips(), ALONE, watcher=watcher)
+    parts = pretrain(taken_up, clips(), ALONE, callbacks=callbacks)
     assert parts.step == whole.step == 6
-    assert [r.terms for r in watcher.reports] == [r.terms for r in told.reports[2:]]
+    assert [r.terms for r in callbacks.reports] == [r.terms for r in told.reports[2:]]
     ours, theirs = (load_tensors(run.config.output / LAST) for run in (parts, whole))
     for part in ("model", "discriminator", "optimiser", "adversary_optimiser"):
         assert same(ours[part], theirs[part]), part
@@ -135,7 +135,7 @@ def test_a_run_that_diverges_stops_before_the_step_and_says_which_loss(tmp_path:
     config = run_config(tmp_path, save_every=1, augmented=False)
     run = start_run(config, ALONE.device)
     with pytest.raises(DivergedError, match=r"step 3 diverged: prior/body_pose is inf.*last\.pt holds the run before"):
-        pretrain(run, Poisoned(good=4), ALONE, watcher=Recorder())
+        pretrain(run, Poisoned(good=4), ALONE, callbacks=Recorder())
     assert all(bool(p.isfinite().all()) for p in run.network.parameters())
     assert load_tensors(tmp_path / LAST)["step"] == 2
 
@@ -149,8 +149,8 @@ def test_the_best_weights_are_kept_apart(tmp_path: Path) -> None:
         seen.append(network)
         return next(scores)
 
-    run, watcher = train(run_config(tmp_path, validate_every=2), validate=validate)
-    assert watcher.scores == [(2, 0.1, True), (4, 0.7, True), (6, 0.4, False)]
+    run, callbacks = train(run_config(tmp_path, validate_every=2), validate=validate)
+    assert callbacks.scores == [(2, 0.1, True), (4, 0.7, True), (6, 0.4, False)]
     assert run.network.training
     assert load_tensors(tmp_path / BEST)["step"] == 4
     assert load_tensors(tmp_path / BEST)["score"] == 0.7
@@ -159,12 +159,12 @@ def test_the_best_weights_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_a_time_budget_ends_a_run_and_its_learning_rate(tmp_path: Path) -> None:
-    run, watcher = train(run_config(tmp_path, steps=10_000, minutes=0.01))
+    run, callbacks = train(run_config(tmp_path, steps=10_000, minutes=0.01))
     assert 0 < run.step < 1000
     assert run.elapsed_s >= 0.6
-    assert watcher.reports[-1].learning_rate < 0.5 * max(report.learning_rate for report in watcher.reports)
+    assert callbacks.reports[-1].learning_rate < 0.5 * max(report.learning_rate for report in callbacks.reports)
     assert load_tensors(tmp_path / LAST)["step"] == run.step
-    again = pretrain(resume_run(run.config, ALONE.device), clips(), ALONE, watcher=Recorder())
+    again = pretrain(resume_run(run.config, ALONE.device), clips(), ALONE, callbacks=Recorder())
     assert again.step == run.step
 
 
@@ -175,17 +175,19 @@ def test_broken_clips_are_told_and_the_run_goes_on(tmp_path: Path) -> None:
                 raise SampleError("clip 3 is cut short")
             return clips().pair(number)
 
-    watcher = Recorder()
-    run = pretrain(start_run(run_config(tmp_path, steps=3), ALONE.device), Holed(), ALONE, watcher=watcher)
+    callbacks = Recorder()
+    run = pretrain(start_run(run_config(tmp_path, steps=3), ALONE.device), Holed(), ALONE, callbacks=callbacks)
     assert run.step == 3
-    assert watcher.reasons == ["clip 3 is cut short"]
+    assert callbacks.reasons == ["clip 3 is cut short"]
 
 
 def test_the_pose_is_learned(tmp_path: Path) -> None:
     config = run_config(tmp_path, steps=60, batch_size=8, mask=0.0, augmented=False)
     config = replace(config, optimiser=replace(config.optimiser, learning_rate=3e-3, weight_decay=0, layer_decay=1))
-    _, watcher = train(config)
-    first, last = (np.mean([r.terms["priors"] for r in part]) for part in (watcher.reports[:3], watcher.reports[-3:]))
+    _, callbacks = train(config)
+    first, last = (
+        np.mean([r.terms["priors"] for r in part]) for part in np.split(np.array(callbacks.reports), [3, 57])[::2]
+    )
     assert last < 0.7 * first
 
 
@@ -237,8 +239,8 @@ def test_seeds_differ_by_step_and_process() -> None:
 
 
 def test_heads_can_begin_with_the_mean_pose(tmp_path: Path) -> None:
-    config = run_config(tmp_path, steps=1, centred_on=8, optimiser=Optimiser(warmup_steps=10**9))
-    run = pretrain(start_run(config, ALONE.device), clips(), ALONE, watcher=Recorder())
+    config = run_config(tmp_path, steps=1, centred_on=8, optimiser=OptimiserConfig(warmup_steps=10**9))
+    run = pretrain(start_run(config, ALONE.device), clips(), ALONE, callbacks=Recorder())
     batches = load_batches(clips(), 16)
     batch = next(batches)
     for prior in PRIORS:
@@ -260,27 +262,27 @@ def test_an_encoder_that_looks_closer_learns_where_the_hands_are(tmp_path: Path)
             return replace(first, hands=places), replace(second, hands=places)
 
     config = run_config(tmp_path, encoder=encoder, steps=40, mask=0.0, augmented=False)
-    watcher = Recorder()
-    pretrain(start_run(config, ALONE.device), WithHands(), ALONE, watcher=watcher)
-    assert watcher.reports[-1].terms["hands"] < 0.5 * watcher.reports[0].terms["hands"]
+    callbacks = Recorder()
+    pretrain(start_run(config, ALONE.device), WithHands(), ALONE, callbacks=callbacks)
+    assert callbacks.reports[-1].terms["hands"] < 0.5 * callbacks.reports[0].terms["hands"]
 
 
 def test_hands_are_told_not_always_and_not_exactly(tmp_path: Path) -> None:
-    config = run_config(tmp_path, encoder=compact(), told=0.75, told_error=0.1)
+    config = run_config(tmp_path, encoder=compact(), teacher_forcing=0.75, teacher_forcing_noise=0.1)
     places = torch.rand(2000, 2, 3)
     places[0] = torch.nan
-    told = tell_hands(config, places, ALONE, torch.Generator().manual_seed(0))
+    told = hand_places(config, places, ALONE, torch.Generator().manual_seed(0))
     assert told is not None
     silent = told.isnan().any(dim=(1, 2))
     assert silent[0]
     assert 0.2 < silent.float().mean() < 0.3
     assert (told - places)[~silent].std() == pytest.approx(0.1, rel=0.1)
-    assert tell_hands(run_config(tmp_path), places, ALONE, torch.Generator()) is None
+    assert hand_places(run_config(tmp_path), places, ALONE, torch.Generator()) is None
 
 
 def test_an_encoder_of_two_frames_learns_from_the_middle_of_windows(tmp_path: Path) -> None:
     encoder = replace(micro(), num_frames=2)
     config = run_config(tmp_path, encoder=encoder, steps=2, moving=0.5, mask=0.25)
-    watcher = Recorder()
-    pretrain(start_run(config, ALONE.device), clips(), ALONE, watcher=watcher)
-    assert all(np.isfinite(report.terms["total"]) for report in watcher.reports)
+    callbacks = Recorder()
+    pretrain(start_run(config, ALONE.device), clips(), ALONE, callbacks=callbacks)
+    assert all(np.isfinite(report.terms["total"]) for report in callbacks.reports)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model.hands import HandPlaces
+from model.network.hands import HandLocations
 from training.pretrain.losses import (
     activity_loss,
     adversarial_loss,
@@ -115,7 +115,7 @@ def test_the_hands_loss_is_surprise_at_the_nearest_token_the_way_to_the_hand_and
         away = abs(believed[window, hand] - true[window, hand, :2]).sum()
         larger = abs(math.log(side[window] / true[window, hand, 2]))
         losses.append(-math.log(chances[nearest]) + 10 * away + 3 * larger)
-    places = HandPlaces(*(torch.tensor(part) for part in (believed, side, scores, np.tile(tokens, (3, 1, 1)))))
+    places = HandLocations(*(torch.tensor(part) for part in (believed, side, scores, np.tile(tokens, (3, 1, 1)))))
     assert float(hands_loss(places, torch.tensor(true))) == pytest.approx(np.mean(losses))
     unknown = torch.full((3, 2, 3), torch.nan, dtype=torch.float64)
     assert float(hands_loss(places, unknown)) == 0

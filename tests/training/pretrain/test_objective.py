@@ -2,16 +2,16 @@ import pytest
 import torch
 
 from tests.model.micro import micro
-from training.data.loading import load_batches
-from training.data.samples import Batch
-from training.data.sources import ArraySource, generate_clips
+from training.data.priors.table import PRIORS
+from training.data.windows.loading import load_batches
+from training.data.windows.samples import Batch
+from training.data.windows.sources import ArraySource, generate_clips
 from training.errors import ConfigError
 from training.pretrain.config import Adversary, Losses
 from training.pretrain.discriminator import Discriminator, draw_others
 from training.pretrain.losses import adversarial_loss, prior_loss
 from training.pretrain.network import Prediction, PretrainNetwork
 from training.pretrain.objective import compute_losses, term_weights, weighted_priors
-from training.prior_table import PRIORS
 
 
 @pytest.fixture

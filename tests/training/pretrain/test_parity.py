@@ -8,11 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.checkpoint import load_strictly
 from model.config import base
+from model.network.checkpoint import load_strictly
 from tests.golden import TOLERANCE, published_noise, published_weights, relative_error
+from training.data.priors.table import PRIORS
 from training.pretrain.network import Prediction, PretrainNetwork, from_published, published_state
-from training.prior_table import PRIORS
 
 pytestmark = pytest.mark.real
 

@@ -1,6 +1,6 @@
 import pytest
 
-from training.data.sources import ArraySource, MixedSource
+from training.data.windows.sources import ArraySource, MixedSource
 from training.errors import ConfigError
 from training.pretrain.config import Data
 from training.pretrain.sources import Spec, open_sources, parse

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model.config import tiny
-from model.pixels import normalise
+from model.network.pixels import normalise
 from model.pooling import pool
 from tests.tiny_videos import write_clip, write_dictionary
 from tests.training.pretrain.runs import run_config

@@ -8,13 +8,13 @@ import torch
 
 from tests.posed import keypoints_of, landmarks_of, raised_arm
 from tests.training.sl_slr.runs import run_config
-from training.landmarks import save_landmarks
+from training.data.poses.landmarks import save_landmarks
 from training.sl_slr.config import Data, Network
 from training.sl_slr.corpus import Corpus, lexicon
 from training.sl_slr.export import export
 from training.sl_slr.network import make_network
 from training.sl_slr.sequences import Sequence61, make_sequence
-from training.sl_slr.state import Trained
+from training.sl_slr.state import TrainedSkeletonEncoder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,18 +34,18 @@ def corpus(performed: tuple[Sequence61, ...]) -> Corpus:
 
 
 @pytest.fixture(scope="session")
-def trained() -> Trained:
+def trained() -> TrainedSkeletonEncoder:
     """A network with random weights, as if read from a run on windows."""
     config = run_config(
         Path("nowhere"),
         data=Data(sources=("lexicon:3x3",), num_frames=8, cut="window"),
         network=Network(width=16, depth=1, heads=2, dim=16, projection=4, hidden=8, kept=2, metric=True),
     )
-    return Trained(config, make_network(config.network, 8, 0).eval(), "made for a test", "Apache-2.0")
+    return TrainedSkeletonEncoder(config, make_network(config.network, 8, 0).eval(), "made for a test", "Apache-2.0")
 
 
 @pytest.fixture(scope="session")
-def file(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(trained: TrainedSkeletonEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its encoder file; tracing a network takes seconds, so it is done once for all tests."""
     path = tmp_path_factory.mktemp("export") / "skeleton.onnx"
     report = export(trained, path, precision="fp32")

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from training.assignments import as_plain_data, from_plain_data, override, read_preset
 from training.errors import ConfigError, ResumeError
-from training.sl_slr.config import PRESETS, SlSlrConfig, check_same
+from training.fit.overrides import as_plain_data, from_plain_data, override, read_preset
+from training.fit.resume import require_same_settings
+from training.sl_slr.config import PRESETS, SlSlrConfig
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -79,11 +80,11 @@ def test_mocos_queue_is_whole_batches() -> None:
 
 def test_a_changed_setting_is_named_and_a_changed_place_is_not() -> None:
     config = SlSlrConfig()
-    check_same(
+    require_same_settings(
         Path("last.pt"), as_plain_data(config), override(config, ["output=elsewhere", "minutes=3", "log_every=1"])
     )
     with pytest.raises(ResumeError, match=r"views.noise was 0.004 and is 0.1"):
-        check_same(Path("last.pt"), as_plain_data(config), override(config, ["views.noise=0.1"]))
+        require_same_settings(Path("last.pt"), as_plain_data(config), override(config, ["views.noise=0.1"]))
 
 
 def test_settings_of_another_version_are_refused() -> None:

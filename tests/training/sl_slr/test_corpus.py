@@ -8,7 +8,7 @@ import pytest
 from tests.training.sl_slr.conftest import write_landmarks
 from training.errors import ConfigError, DataError
 from training.sl_slr.config import Data
-from training.sl_slr.corpus import keep, lexicon, open_corpus, parse_source, read_kept
+from training.sl_slr.corpus import lexicon, open_corpus, parse_source, read_kept, write_kept
 from training.sl_slr.sequences import Sequence61
 
 
@@ -26,7 +26,7 @@ def test_the_same_signer_performs_the_same_whoever_else_does(performed: tuple[Se
 
 
 def test_kept_clips_come_back_as_they_were(performed: tuple[Sequence61, ...], tmp_path: Path) -> None:
-    keep(tmp_path / "kept.npz", performed)
+    write_kept(tmp_path / "kept.npz", performed)
     for clip, again in zip(performed, read_kept(tmp_path / "kept.npz"), strict=True):
         np.testing.assert_array_equal(clip.keypoints, again.keypoints)
         np.testing.assert_array_equal(clip.known, again.known)
@@ -38,7 +38,7 @@ def test_a_second_run_takes_kept_clips(tmp_path: Path) -> None:
     first = lexicon(1, 1, 5, cache=str(tmp_path))
     (file,) = tmp_path.iterdir()
     changed = [Sequence61(clip.keypoints + 1, clip.known, clip.points, clip.gloss, clip.signer) for clip in first]
-    keep(file, changed)
+    write_kept(file, changed)
     np.testing.assert_array_equal(lexicon(1, 1, 5, cache=str(tmp_path))[0].keypoints, first[0].keypoints + 1)
     assert len(lexicon(1, 1, 6, cache=str(tmp_path))) == 1
     assert len(list(tmp_path.iterdir())) == 2

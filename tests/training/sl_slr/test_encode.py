@@ -6,10 +6,10 @@ import torch
 
 from model.errors import NoSignerError
 from model.pooling import pool
-from model.skeleton.signing import bone_directions_wrists
+from model.skeleton.features import bone_directions_wrists
 from training.evaluate.baselines import encode_signing
 from training.sl_slr.config import Data, Network
-from training.sl_slr.encode import TorchEncoder, by_hand, cut, look_up, side_by_side, vectors
+from training.sl_slr.encode import TorchEncoder, baseline_vectors, encoder_rows, evaluate_vectors, vectors
 from training.sl_slr.network import make_network
 from training.sl_slr.sequences import Sequence61, mirrored, windows
 
@@ -21,7 +21,7 @@ def encoder(data: Data = WINDOWS) -> TorchEncoder:
     return TorchEncoder(make_network(SMALL, 8, 0).encoder, data)
 
 
-def without_hands(clip: Sequence61) -> Sequence61:
+def with_lost_hands(clip: Sequence61) -> Sequence61:
     known = clip.known.copy()
     known[:, 20:40], known[:, 41:] = False, False
     return Sequence61(clip.keypoints, known, clip.points, clip.gloss, clip.signer)
@@ -45,15 +45,15 @@ def test_windows_without_a_hand_are_left_out_as_when_serving(waving: Sequence61)
     known = waving.known.copy()
     known[20:, 20:40], known[:, 41:] = False, False
     clip = Sequence61(waving.keypoints, known, waving.points, "g", "s")
-    rows = cut(clip, WINDOWS)
+    rows = encoder_rows(clip, WINDOWS)
     assert (rows.min(axis=1) < 20).all()
-    assert len(rows) < len(cut(waving, WINDOWS))
+    assert len(rows) < len(encoder_rows(waving, WINDOWS))
 
 
 def test_a_clip_without_hands_is_refused_and_is_zeros_among_many(waving: Sequence61) -> None:
     with pytest.raises(NoSignerError, match="WAVE__someone: no hand was found"):
-        encoder().vector(without_hands(waving))
-    found = vectors(encoder().vector, [without_hands(waving), waving])
+        encoder().vector(with_lost_hands(waving))
+    found = vectors(encoder().vector, [with_lost_hands(waving), waving])
     assert (found[0] == 0).all()
     assert np.linalg.norm(found[1]) == pytest.approx(1.0)
 
@@ -61,28 +61,21 @@ def test_a_clip_without_hands_is_refused_and_is_zeros_among_many(waving: Sequenc
 def test_the_training_free_vector_is_that_of_the_evaluation(waving: Sequence61) -> None:
     encoding = encode_signing(waving.signing(), bone_directions_wrists)
     np.testing.assert_allclose(
-        by_hand(bone_directions_wrists)(waving), pool(encoding.embedding, encoding.activity), atol=1e-6
+        baseline_vectors(bone_directions_wrists)(waving), pool(encoding.embedding, encoding.activity), atol=1e-6
     )
 
 
-def test_two_vectors_side_by_side_have_the_mean_of_both_cosines(performed: tuple[Sequence61, ...]) -> None:
-    one, other = encoder().vector, by_hand(bone_directions_wrists)
-    both = side_by_side(one, other)
-    a, b = performed[0], performed[4]
-    assert both(a) @ both(b) == pytest.approx((one(a) @ one(b) + other(a) @ other(b)) / 2, abs=1e-5)
-
-
 def test_a_sign_is_found_among_others_and_mirrored_only_where_asked(performed: tuple[Sequence61, ...]) -> None:
-    to_vector = by_hand(bone_directions_wrists)
+    to_vector = baseline_vectors(bone_directions_wrists)
     gallery = performed[::3]
-    assert look_up(to_vector, gallery, performed[1::3]).recall[1] == 100.0
+    assert evaluate_vectors(to_vector, gallery, performed[1::3]).recall[1] == 100.0
     turned = [mirrored(clip) for clip in gallery]
-    assert look_up(to_vector, gallery, turned, turned=True).recall[1] == 100.0
-    plain, both = (look_up(to_vector, gallery, turned, turned=flag).dcg for flag in (False, True))
+    assert evaluate_vectors(to_vector, gallery, turned, also_mirrored=True).recall[1] == 100.0
+    plain, both = (evaluate_vectors(to_vector, gallery, turned, also_mirrored=flag).dcg for flag in (False, True))
     assert plain < both
 
 
 def test_a_query_without_hands_is_a_miss(performed: tuple[Sequence61, ...]) -> None:
-    to_vector = by_hand(bone_directions_wrists)
-    found = look_up(to_vector, performed[::3], [performed[1], without_hands(performed[4])])
+    to_vector = baseline_vectors(bone_directions_wrists)
+    found = evaluate_vectors(to_vector, performed[::3], [performed[1], with_lost_hands(performed[4])])
     assert found.recall[1] == 50.0

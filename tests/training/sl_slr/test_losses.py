@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.sl_slr.losses import bootstrap, clip_tells_view, nt_xent, queue_nce, spread, views_agree
+from training.sl_slr.losses import bootstrap, clip_predicts_view, nt_xent, queue_nce, spread, views_agree
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -37,7 +37,7 @@ def test_views_agree_is_the_mean_of_squared_differences_and_pulls_both() -> None
 
 def test_the_clip_learns_to_tell_the_view_and_the_view_stays() -> None:
     predicted, first = draw(3, 4), draw(3, 4, seed=1)
-    loss = clip_tells_view(predicted, first)
+    loss = clip_predicts_view(predicted, first)
     assert value(loss) == pytest.approx(value(((predicted - first) ** 2).sum() / 12))
     loss.backward()
     assert predicted.grad is not None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.skeleton.signing import bone_directions_wrists
+from model.skeleton.features import bone_directions_wrists
 from training.sl_slr.config import Network
 from training.sl_slr.network import Describe, SkeletonEncoder, cosines, make_network
 from training.sl_slr.sequences import Sequence61

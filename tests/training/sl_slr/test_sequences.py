@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.skeleton.features import sequence_from_landmarks
 from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
-from model.skeleton.signing import read_signing
 from tests.posed import keypoints_of, landmarks_of, raised_arm
 from tests.training.sl_slr.conftest import write_landmarks
+from training.data.poses.landmarks import read_landmarks
 from training.errors import DataError, LandmarksError
-from training.landmarks import read_landmarks
 from training.sl_slr.sequences import (
     Sequence61,
     make_sequence,
@@ -27,7 +27,7 @@ from training.sl_slr.sequences import (
 def test_a_read_clip_is_what_the_landmark_baselines_see(tmp_path: Path) -> None:
     file = write_landmarks(tmp_path, "wave__1") / "wave__1.mp4.npz"
     clip = read_sequence(file, "s")
-    theirs = read_signing(read_landmarks(file))
+    theirs = sequence_from_landmarks(read_landmarks(file))
     np.testing.assert_allclose(clip.signing().keypoints, theirs.keypoints, atol=1e-5)
     rows = np.arange(5, 21)
     np.testing.assert_allclose(clip.activity(rows), theirs.activity(rows))
@@ -106,7 +106,7 @@ def test_a_folder_is_read_but_for_glosses_left_out_and_files_that_are_damaged(tm
 
 
 def test_a_folder_without_landmarks_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no landmarks .*training\.pose"):
+    with pytest.raises(DataError, match=r"holds no landmarks .*training\.data pose"):
         read_folder(tmp_path / "nowhere")
 
 

@@ -11,13 +11,13 @@ from model.skeleton.kinematics import LEFT_HAND, RIGHT_HAND
 from model.skeleton.rotations import pitch_yaw_roll
 from training.sl_slr.config import Views
 from training.sl_slr.views import (
-    filmed_again,
+    augmented,
     informative_frames,
-    paced,
     rotations,
     shuffled,
     shuffled_rows,
-    without_hands,
+    time_warped,
+    with_lost_hands,
 )
 
 STILL = Views(turn_deg=0.0, size=0.0, noise=0.0, hand_lost=0.0, pace=0.0)
@@ -82,7 +82,7 @@ def test_a_camera_turns_as_the_skeletons_own_rotations_do() -> None:
 
 def test_a_view_without_any_change_is_the_clip() -> None:
     keypoints, known = numbered()
-    same, flags = filmed_again(keypoints, known, STILL, generator())
+    same, flags = augmented(keypoints, known, STILL, generator())
     torch.testing.assert_close(same, keypoints)
     assert torch.equal(flags, known)
 
@@ -90,14 +90,14 @@ def test_a_view_without_any_change_is_the_clip() -> None:
 def test_another_camera_keeps_lengths() -> None:
     keypoints = torch.randn(4, 6, 61, 3, generator=generator())
     known = torch.ones(4, 6, 61, dtype=torch.bool)
-    turned, _ = filmed_again(keypoints, known, replace(STILL, turn_deg=20.0), generator())
+    turned, _ = augmented(keypoints, known, replace(STILL, turn_deg=20.0), generator())
     torch.testing.assert_close(turned.norm(dim=-1), keypoints.norm(dim=-1), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(turned, keypoints, atol=0.05)
 
 
 def test_another_pace_never_goes_back_in_time() -> None:
     keypoints, known = numbered(200)
-    moved, _ = paced(keypoints, known, 0.3, generator())
+    moved, _ = time_warped(keypoints, known, 0.3, generator())
     times = moved[:, :, 0, 0]
     assert (times.diff(dim=1) >= 0).all()
     assert (times != torch.arange(12)).any(dim=1).float().mean() > 0.9
@@ -105,7 +105,7 @@ def test_another_pace_never_goes_back_in_time() -> None:
 
 def test_a_lost_hand_is_lost_for_a_few_frames_and_keeps_its_wrist() -> None:
     known = torch.ones(500, 12, 61, dtype=torch.bool)
-    flags = without_hands(known, 0.4, generator())
+    flags = with_lost_hands(known, 0.4, generator())
     assert known.all()
     for hand in (LEFT_HAND, RIGHT_HAND):
         lost = ~flags[:, :, hand.start + 1]
@@ -119,6 +119,6 @@ def test_a_lost_hand_is_lost_for_a_few_frames_and_keeps_its_wrist() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_generator_gives_the_same_view(seed: int) -> None:
     keypoints, known = numbered()
-    one, other = (filmed_again(keypoints, known, Views(), generator(seed)) for _ in range(2))
+    one, other = (augmented(keypoints, known, Views(), generator(seed)) for _ in range(2))
     assert torch.equal(one[0], other[0])
     assert torch.equal(one[1], other[1])

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from training.errors import RenderUnavailableError
-from training.synth.assets import AssetFolder
-from training.synth.bodies import BodyLibrary
-from training.synth.camera import frame_signer
-from training.synth.device import open_context
-from training.synth.mannequin import mannequin
-from training.synth.scene import Film, Lights, Scene
+from training.synth.people.assets import AssetFolder
+from training.synth.people.human_body import BodyLibrary
+from training.synth.people.mannequin import mannequin
+from training.synth.render.camera import frame_signer
+from training.synth.render.gl_resources import open_context
+from training.synth.render.scene import Film, Lights, Scene
 
 ROOT = Path(__file__).resolve().parents[3]
 

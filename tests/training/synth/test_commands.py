@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.synth.__main__ import main
-from training.synth.demo import demo_signs
+from training.synth.clips.demo import demo_signs
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "app/demo"

@@ -3,7 +3,7 @@
 import pytest
 
 from training.errors import RenderUnavailableError
-from training.synth.device import open_context
+from training.synth.render.gl_resources import open_context
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from training.fit.distributed import World
-from training.fit.optimiser import Optimiser
+from training.fit.optimiser import OptimiserConfig
 from training.translate.config import Data, Network, TranslateConfig
 
 ALONE = World(torch.device("cpu"))
@@ -56,7 +56,7 @@ def run_config(output: Path, folder: Path, **changes: Any) -> TranslateConfig:
         "network": Network(
             width=32, hidden=32, heads=2, encoder_layers=1, decoder_layers=1, dropout=0.1, reach_windows=3
         ),
-        "optimiser": Optimiser(learning_rate=1e-2, layer_decay=1.0, weight_decay=0.0, warmup_steps=2),
+        "optimiser": OptimiserConfig(learning_rate=1e-2, layer_decay=1.0, weight_decay=0.0, warmup_steps=2),
         "steps": 6,
         "batch_size": 4,
         "beam": 2,

@@ -27,7 +27,7 @@ def changed(**fields: Any) -> dict[str, Any]:
 def test_splits_are_read_with_their_features(folder: Path) -> None:
     corpus = read_corpus(folder, "words")
     assert {split: len(samples) for split, samples in corpus.splits.items()} == {"train": 9, "dev": 4, "test": 6}
-    assert (corpus.dim, corpus.warnings, corpus.about) == (DIM, (), {})
+    assert (corpus.dim, corpus.warnings, corpus.features_info) == (DIM, (), {})
     first = corpus.splits["train"][0]
     assert [word.upper() for word in first.text] == [*first.glosses[-1:], *first.glosses[:-1]]
 
@@ -79,7 +79,7 @@ def test_a_tensor_that_would_run_code_is_refused(tmp_path: Path) -> None:
         ([changed(sign=torch.zeros(4, 2, dtype=torch.int64))], "are not float"),
         ([changed(sign=torch.full((4, 2), torch.nan))], "no numbers"),
         ([changed(), changed(name="other", sign=torch.zeros(4, DIM + 1))], "several widths: 6 of odd, 7 of other"),
-        ([changed(text="")], "no sentence to learn from"),
+        ([changed(text="")], "no sentence to train on"),
     ],
 )
 def test_files_of_another_form_are_refused_by_name(tmp_path: Path, content: object, message: str) -> None:
@@ -90,7 +90,7 @@ def test_files_of_another_form_are_refused_by_name(tmp_path: Path, content: obje
 
 
 def test_a_folder_without_features_says_who_makes_them(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no sentence to learn from .*python -m training\.features"):
+    with pytest.raises(DataError, match=r"no sentence to train on .*python -m training\.features"):
         read_corpus(tmp_path, "words")
 
 

@@ -8,8 +8,8 @@ import torch
 
 from training.translate.config import Losses, Network
 from training.translate.data import END, PAD, START, UNKNOWN, Batch
-from training.translate.learn import losses
-from training.translate.network import Seen, Translator, positions, translate
+from training.translate.losses import translation_losses
+from training.translate.network import EncodedSentences, Translator, positions, translate
 
 DIM, WORDS, GLOSSES = 6, 8, 3
 
@@ -22,7 +22,7 @@ def network() -> Translator:
 
 
 def test_shapes_are_as_told(network: Translator) -> None:
-    seen = network.see(torch.randn(2, 9, DIM), torch.tensor([9, 4]))
+    seen = network.encode(torch.randn(2, 9, DIM), torch.tensor([9, 4]))
     assert seen.memory.shape == (2, 9, 16)
     assert seen.padding.sum(dim=1).tolist() == [0, 5]
     assert network.glosses(seen).shape == (2, 9, 1 + GLOSSES)
@@ -32,15 +32,15 @@ def test_shapes_are_as_told(network: Translator) -> None:
 def test_what_is_padding_changes_nothing(network: Translator) -> None:
     short = torch.randn(1, 4, DIM)
     padded = torch.cat([short, torch.full((1, 5, DIM), 7.0)], dim=1)
-    alone = network.see(short, torch.tensor([4]))
-    beside = network.see(padded, torch.tensor([4]))
+    alone = network.encode(short, torch.tensor([4]))
+    beside = network.encode(padded, torch.tensor([4]))
     said = torch.tensor([[START, 4, 5]])
     assert torch.allclose(beside.memory[:, :4], alone.memory, atol=1e-5)
     assert torch.allclose(network.next_words(beside, said), network.next_words(alone, said), atol=1e-5)
 
 
 def test_no_word_sees_the_ones_after_it(network: Translator) -> None:
-    seen = network.see(torch.randn(1, 5, DIM), torch.tensor([5]))
+    seen = network.encode(torch.randn(1, 5, DIM), torch.tensor([5]))
     first, second = (network.next_words(seen, torch.tensor([[START, 4, last]])) for last in (5, 6))
     assert torch.allclose(first[:, :2], second[:, :2], atol=1e-6)
     assert not torch.allclose(first[:, 2], second[:, 2], atol=1e-3)
@@ -49,9 +49,9 @@ def test_no_word_sees_the_ones_after_it(network: Translator) -> None:
 def test_features_of_any_size_and_place_come_in_alike(network: Translator) -> None:
     features = torch.randn(50, DIM)
     network.measure(features)
-    plain = network.see(features[None], torch.tensor([50])).memory
+    plain = network.encode(features[None], torch.tensor([50])).memory
     network.measure(100.0 + 30.0 * features)
-    assert torch.allclose(network.see((100.0 + 30.0 * features)[None], torch.tensor([50])).memory, plain, atol=1e-3)
+    assert torch.allclose(network.encode((100.0 + 30.0 * features)[None], torch.tensor([50])).memory, plain, atol=1e-3)
 
 
 def test_positions_are_sines_and_cosines() -> None:
@@ -64,7 +64,7 @@ def test_positions_are_sines_and_cosines() -> None:
 
 def best_by_trying(network: Translator, features: torch.Tensor, longest: int) -> list[int]:
     """The text whose units have the highest mean log-probability, among all."""
-    seen = network.see(features[None], torch.tensor([len(features)]))
+    seen = network.encode(features[None], torch.tensor([len(features)]))
     scored = []
     for length in range(longest):
         for text in itertools.product(range(4, WORDS), repeat=length):
@@ -86,7 +86,7 @@ def test_a_beam_that_forgets_nothing_finds_the_likeliest_text(network: Translato
 class Repeating(Translator):
     """Says unit 5 three times, then ends; specials it must not say are what it likes best."""
 
-    def next_words(self, seen: Seen, said: torch.Tensor) -> torch.Tensor:
+    def next_words(self, seen: EncodedSentences, said: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(*said.shape, WORDS)
         logits[..., [PAD, START, UNKNOWN]] = 20.0
         logits[..., END if said.shape[1] > 3 else 5] = 10.0
@@ -109,8 +109,8 @@ def make_batch(num_glosses: list[int]) -> Batch:
 @torch.no_grad()
 def test_losses_are_what_they_say(network: Translator) -> None:
     batch = make_batch([2, 1])
-    terms = losses(network, batch, Losses(words=2.0, glosses=3.0, label_smoothing=0.0))
-    seen = network.see(batch.sign, batch.num_windows)
+    terms = translation_losses(network, batch, Losses(words=2.0, glosses=3.0, label_smoothing=0.0))
+    seen = network.encode(batch.sign, batch.num_windows)
     logp = network.next_words(seen, batch.text[:, :-1]).log_softmax(dim=-1)
     meant = [(0, 0, 4), (0, 1, 5), (0, 2, END), (1, 0, 6), (1, 1, END)]
     assert float(terms["words"]) == pytest.approx(-sum(float(logp[at]) for at in meant) / 5, rel=1e-5)
@@ -140,10 +140,12 @@ def log_probability(logp: torch.Tensor, glosses: list[int]) -> float:
 @torch.no_grad()
 def test_a_sentence_without_gloss_counts_for_its_text_alone(network: Translator) -> None:
     batch = make_batch([2, 0])
-    both = losses(network, batch, Losses())
+    both = translation_losses(network, batch, Losses())
     first = Batch(batch.sign[:1], batch.num_windows[:1], batch.text[:1], batch.glosses, batch.num_glosses[:1])
-    assert float(both["glosses"]) == pytest.approx(float(losses(network, first, Losses())["glosses"]), rel=1e-5)
-    none = losses(network, make_batch([0, 0]), Losses())
+    assert float(both["glosses"]) == pytest.approx(
+        float(translation_losses(network, first, Losses())["glosses"]), rel=1e-5
+    )
+    none = translation_losses(network, make_batch([0, 0]), Losses())
     assert set(none) == {"words", "total"}
     assert float(none["total"]) == float(none["words"])
 
@@ -151,5 +153,5 @@ def test_a_sentence_without_gloss_counts_for_its_text_alone(network: Translator)
 def test_more_glosses_than_windows_spoil_nothing(network: Translator) -> None:
     batch = make_batch([2, 0])
     batch.num_windows[0] = 1
-    terms = losses(network, batch, Losses())
+    terms = translation_losses(network, batch, Losses())
     assert torch.isfinite(terms["total"])

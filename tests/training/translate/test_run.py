@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 
 from tests.training.pretrain.runs import Recorder
 from tests.training.translate.made_up import ALONE, DIM, run_config, sentence, write_features, write_split
-from training.assignments import as_plain_data, from_plain_data, override
 from training.errors import ConfigError, EvaluationError, ResumeError
-from training.fit.files import BEST, LAST, chosen
+from training.fit.files import BEST, LAST, best_or_last
+from training.fit.overrides import as_plain_data, from_plain_data, override
 from training.translate.__main__ import app
-from training.translate.command import assess_split, read
+from training.translate.command import evaluate_split, read_data
 from training.translate.config import PRESETS, TranslateConfig
-from training.translate.learn import learn_to_translate
-from training.translate.report import Said, assess, compare, lines
-from training.translate.state import Run, open_run, read_trained
+from training.translate.loop import train_translator
+from training.translate.report import TranslatedSentence, compare, evaluate_sentences, lines
+from training.translate.state import TranslateState, open_run, read_trained
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_features(tmp_path_factory.mktemp("features"))
 
 
-def learn(config: TranslateConfig, *, resume: bool = False, **how: Any) -> tuple[Run, Recorder]:
-    corpus = read(config)
-    run, watcher = open_run(config, corpus, ALONE.device, resume=resume), Recorder()
-    return learn_to_translate(run, corpus, ALONE, watcher=watcher, **how), watcher
+def learn(config: TranslateConfig, *, resume: bool = False, **how: Any) -> tuple[TranslateState, Recorder]:
+    corpus = read_data(config)
+    run, callbacks = open_run(config, corpus, ALONE.device, resume=resume), Recorder()
+    return train_translator(run, corpus, ALONE, callbacks=callbacks, **how), callbacks
 
 
 def after(steps: int) -> Callable[[], bool]:
@@ -43,11 +43,11 @@ def after(steps: int) -> Callable[[], bool]:
 
 def test_what_is_seen_is_learned_to_be_said(folder: Path, tmp_path: Path) -> None:
     config = run_config(tmp_path / "run", folder, steps=120, batch_size=16, validate_every=40)
-    run, watcher = learn(config)
-    first, last = watcher.reports[0].terms, watcher.reports[-1].terms
+    run, callbacks = learn(config)
+    first, last = callbacks.reports[0].terms, callbacks.reports[-1].terms
     assert last["words"] < 0.6 * first["words"]
     assert last["glosses"] < 0.3 * first["glosses"]
-    found = assess_split(read_trained(chosen(config.output)), read(config), "test", config.output)
+    found = evaluate_split(read_trained(best_or_last(config.output)), read_data(config), "test", config.output)
     assert found.bleu[0] > 90
     assert found.right > 60
     assert run.best_score is not None
@@ -93,20 +93,23 @@ def test_features_of_another_width_are_refused(folder: Path, tmp_path: Path) -> 
     run, _ = learn(run_config(tmp_path / "run", folder, steps=1))
     wide = sentence("wide", (0, 1), 1) | {"sign": torch.zeros(4, DIM + 2)}
     write_split(tmp_path / "wide", "train", [wide])
-    corpus = read(run_config(tmp_path / "x", tmp_path / "wide"))
+    corpus = read_data(run_config(tmp_path / "x", tmp_path / "wide"))
     with pytest.raises(EvaluationError, match="features have 8 values a window, learned were 6"):
-        assess(run.trained, corpus.splits["train"])
+        evaluate_sentences(run.trained, corpus.splits["train"])
     with pytest.raises(EvaluationError, match="no sentence in the split test; there are train"):
-        assess_split(run.trained, corpus, "test", None)
+        evaluate_split(run.trained, corpus, "test", tmp_path)
     with pytest.raises(EvaluationError, match="no sentence to be tested on"):
-        assess(run.trained, ())
+        evaluate_sentences(run.trained, ())
 
 
 def test_bleu_is_what_sacrebleu_says_of_the_same_texts() -> None:
     meant = ["heute nacht wird es kalt .", "morgen regnet es im norden", "guten abend"]
     said = ["heute nacht ist es kalt .", "morgen regnet es im süden und norden", "guten abend"]
     found = compare(
-        [Said(str(n), tuple(a.split()), tuple(b.split())) for n, (a, b) in enumerate(zip(meant, said, strict=True))]
+        [
+            TranslatedSentence(str(n), tuple(a.split()), tuple(b.split()))
+            for n, (a, b) in enumerate(zip(meant, said, strict=True))
+        ]
     )
     expected = sacrebleu.corpus_bleu(said, [meant], tokenize="none", force=True)
     assert found.bleu[3] == expected.score
@@ -117,7 +120,7 @@ def test_bleu_is_what_sacrebleu_says_of_the_same_texts() -> None:
 
 
 def test_what_is_published_is_said_beside_what_is_reached_on_the_real_data() -> None:
-    found = compare([Said("a", ("x",), ("x",))])
+    found = compare([TranslatedSentence("a", ("x",), ("x",))])
     assert lines(found, {"reader": "phoenix14t"})[-1] == "published for SignRep on phoenix14t: BLEU-4 20.38"
     assert lines(found, {"reader": "csl-daily"})[-1] == "published for SignRep on csl-daily: BLEU-4 16.33"
     assert not any("published" in line for line in lines(found, {"reader": "videos"}))

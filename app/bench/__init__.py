@@ -1,0 +1,1 @@
+"""Benchmarks of the service, and a simulation of it under load."""

@@ -1,0 +1,1 @@
+"""The HTTP API and the page: routes, what goes over the wire, limits, problem documents, metrics."""

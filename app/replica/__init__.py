@@ -1,0 +1,1 @@
+"""What one replica of the service is made of, and how several share a data folder."""

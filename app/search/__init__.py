@@ -1,0 +1,1 @@
+"""From a video to hits: batches across callers, admission, the query cache, and the same offline."""

@@ -1,0 +1,1 @@
+"""Benchmarks of search: flat, IVF-PQ, HNSW, Milvus."""

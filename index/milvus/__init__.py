@@ -1,0 +1,1 @@
+"""Search on a Milvus server: connection, rows, one collection per snapshot, leases."""

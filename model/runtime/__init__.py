@@ -1,0 +1,1 @@
+"""Encoder files on ONNX Runtime: devices, buffers that stay there, metadata."""

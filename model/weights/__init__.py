@@ -1,0 +1,1 @@
+"""Published weights on one's own disk: downloaded, verified, converted."""

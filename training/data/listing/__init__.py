@@ -1,0 +1,1 @@
+"""Lists of the clips and sentences of data sets."""

@@ -1,0 +1,1 @@
+"""Landmarks of clips: estimated, stored, cropped to, drawn over the frames."""

@@ -1,0 +1,1 @@
+"""Prior targets of windows, and the standard body that they are computed on."""

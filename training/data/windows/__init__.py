@@ -1,0 +1,1 @@
+"""Windows with their priors: sources, augmentation, samples, batches."""

@@ -1,0 +1,1 @@
+"""Signs as a linguist writes them down: handshapes and phonology."""

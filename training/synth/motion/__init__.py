@@ -1,0 +1,1 @@
+"""Motion of signs: feasibility, timing, style, hand placement, performance."""

@@ -1,0 +1,1 @@
+"""Motion of real clips, performed by other bodies."""

@@ -1,0 +1,1 @@
+"""From a performance to frames: scene, camera, light, OpenGL without a window."""
